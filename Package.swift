@@ -1,0 +1,59 @@
+// swift-tools-version: 6.1
+// The targets are the layers of the architecture (docs/architecture.md): a target may import only what
+// stands above it in this file.
+import PackageDescription
+
+let package = Package(
+    name: "martlet",
+    products: [
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "Datastore", targets: ["Datastore"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    ],
+    targets: [
+        // C: what Swift cannot say (CRC-32C instructions, variadic system calls) and libnghttp2.
+        .target(name: "CShims"),
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+
+        .target(name: "Wire", dependencies: ["CShims"]),
+        .target(name: "DatastoreMetrics", path: "Sources/Metrics"),
+        .target(
+            name: "DatastoreTracing",
+            dependencies: ["DatastoreMetrics", "CShims", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/Tracing"),
+        .target(name: "Raft", dependencies: ["Wire"]),
+        .target(name: "Storage", dependencies: ["Wire", "DatastoreMetrics", "CShims"]),
+        .target(name: "StorageSimulation", dependencies: ["Storage"]),
+        .target(name: "KeySpace", dependencies: ["Wire", "Storage", "DatastoreMetrics", "DatastoreTracing", "CShims"]),
+        .target(
+            name: "Transport",
+            dependencies: [
+                "Wire", "DatastoreMetrics", "DatastoreTracing", "CNGHTTP2", "CShims",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
+        .target(
+            name: "Datastore",
+            dependencies: [
+                "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "CShims",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .executableTarget(name: "martlet", dependencies: ["Datastore"]),
+
+        .testTarget(name: "WireTests", dependencies: ["Wire"]),
+        .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
+        .testTarget(name: "TracingTests", dependencies: ["DatastoreTracing"]),
+        .testTarget(name: "RaftTests", dependencies: ["Raft"], exclude: ["Scripts"]),
+        .testTarget(name: "StorageTests", dependencies: ["Storage", "StorageSimulation"]),
+        .testTarget(name: "KeySpaceTests", dependencies: ["KeySpace", "StorageSimulation"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport"]),
+        .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
