@@ -1,0 +1,123 @@
+// The output buffer that every encoder of the server writes to: growable, reusable, uninitialised.
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// A growable byte buffer owned by one thread or event loop at a time.
+///
+/// A class, so that it is handed down a call chain without copies; its memory is kept by `clear()`, so a
+/// sink that lives as long as its connection or log allocates only while it grows.
+public final class ByteSink {
+    public private(set) var base: UnsafeMutableRawPointer
+    public private(set) var count = 0
+    public private(set) var capacity: Int
+
+    public init(capacity: Int = 256) {
+        precondition(capacity > 0)
+        base = .allocate(byteCount: capacity, alignment: 16)
+        self.capacity = capacity
+    }
+
+    deinit { free(base) }
+
+    /// Makes room for `extra` more bytes.
+    @inline(__always)
+    public func reserve(_ extra: Int) {
+        if capacity - count < extra { grow(extra) }
+    }
+
+    @inline(never)
+    private func grow(_ extra: Int) {
+        var wanted = capacity * 2
+        while wanted - count < extra { wanted *= 2 }
+        guard let moved = realloc(base, wanted) else { fatalError("out of memory: a buffer of \(wanted) bytes") }
+        base = moved
+        capacity = wanted
+    }
+
+    @inline(__always)
+    public func append(byte: UInt8) {
+        reserve(1)
+        base.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
+        count += 1
+    }
+
+    @inline(__always)
+    public func append(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+        reserve(bytes.count)
+        memcpy(base + count, source, bytes.count)
+        count += bytes.count
+    }
+
+    @inline(__always)
+    public func append(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { append($0) }
+    }
+
+    public func append(_ text: StaticString) {
+        append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    public func append(_ text: String) {
+        var text = text
+        text.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Hands out `length` uninitialised bytes at the end; the body says how many it wrote.
+    @inline(__always)
+    public func append(uninitializedCapacity length: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Int) rethrows {
+        reserve(length)
+        let written = try body(UnsafeMutableRawBufferPointer(start: base + count, count: length))
+        precondition(written >= 0 && written <= length)
+        count += written
+    }
+
+    /// Appends zero bytes.
+    public func append(zeros length: Int) {
+        reserve(length)
+        memset(base + count, 0, length)
+        count += length
+    }
+
+    /// Forgets the content and keeps the memory; memory beyond `keeping` is given back, so that one large
+    /// message does not stay allocated for good.
+    public func clear(keeping limit: Int = .max) {
+        count = 0
+        if capacity > limit {
+            free(base)
+            capacity = max(limit, 16)
+            base = .allocate(byteCount: capacity, alignment: 16)
+        }
+    }
+
+    /// Cuts the content to its first `length` bytes.
+    public func truncate(to length: Int) {
+        precondition(length >= 0 && length <= count)
+        count = length
+    }
+
+    /// For encoders that write through `base` after `reserve`.
+    @inline(__always)
+    func setCount(_ value: Int) {
+        assert(value <= capacity)
+        count = value
+    }
+
+    /// Drops the first `length` bytes by moving the rest to the front.
+    public func removeFirst(_ length: Int) {
+        precondition(length >= 0 && length <= count)
+        memmove(base, base + length, count - length)
+        count -= length
+    }
+
+    /// The content; valid until the next mutation.
+    @inline(__always)
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+    @inline(__always)
+    public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try body(bytes) }
+
+    public func array() -> [UInt8] { [UInt8](bytes) }
+}
