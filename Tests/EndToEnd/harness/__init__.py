@@ -1,0 +1,1 @@
+"""What the end-to-end suites share: servers as processes, etcd's API from data files, clients, peers."""
