@@ -1,0 +1,134 @@
+// Families with labels.
+//
+// A series comes into being with the first use of its label values and is then resolved once and kept by
+// whoever moves it. The number of series is bounded: label sets beyond the bound share one series whose
+// labels all read `other`, so that names chosen by clients can never grow memory without end.
+
+import Synchronization
+
+/// A labelled family of counters, gauges or histograms.
+public final class Vector<Handle: Sendable>: Sendable {
+    /// The names of the labels, in the order in which `series` takes their values.
+    public let labels: [String]
+    private let resolve: @Sendable ([String]) -> Handle
+
+    init(labels: [String], resolve: @escaping @Sendable ([String]) -> Handle) {
+        self.labels = labels
+        self.resolve = resolve
+    }
+
+    /// The series with these label values, made if need be. Takes a lock: resolve once, keep the handle.
+    public func series(_ values: String...) -> Handle { series(values) }
+
+    /// The same for values that are in an array already.
+    public func series(_ values: [String]) -> Handle {
+        precondition(values.count == labels.count, "\(values.count) values for labels \(labels)")
+        return resolve(values)
+    }
+
+    /// A series that must not be exposed before its first event: made by the first use of the result.
+    public func lazy(_ values: String...) -> LazySeries<Handle> {
+        precondition(values.count == labels.count, "\(values.count) values for labels \(labels)")
+        return LazySeries(self, values)
+    }
+}
+
+/// A series that is made when it is first wanted; afterwards one atomic load away.
+public final class LazySeries<Handle: Sendable>: Sendable {
+    private final class Box: Sendable {
+        let handle: Handle
+        init(_ handle: Handle) { self.handle = handle }
+    }
+
+    private let vector: Vector<Handle>
+    private let values: [String]
+    private let made = AtomicLazyReference<Box>()
+
+    init(_ vector: Vector<Handle>, _ values: [String]) {
+        self.vector = vector
+        self.values = values
+    }
+
+    /// The handle, made now if this is the first use.
+    public var handle: Handle {
+        if let box = made.load() { return box.handle }
+        return made.storeIfNil(Box(vector.series(values))).handle
+    }
+}
+
+/// The storage behind a vector.
+final class VectorFamily<Handle: Series>: Family {
+    private struct Entry {
+        /// Label values in the order of label names: the order of exposition.
+        let sortedValues: [String]
+        let text: LabelText
+        let handle: Handle
+    }
+
+    private struct State {
+        var cells = CellAllocator()
+        var index: [[String]: Handle] = [:]
+        var sorted: [Entry] = []
+        var overflow: Handle?
+    }
+
+    let name: String
+    let help: String
+    private let labels: [String]
+    private let order: [Int]
+    private let shape: Handle.Shape
+    private let seriesMaximum: Int
+    private let state = Mutex(State())
+
+    init(name: String, help: String, labels: [String], shape: Handle.Shape, seriesMaximum: Int) {
+        precondition(!labels.isEmpty && Set(labels).count == labels.count, "labels of \(name): \(labels)")
+        precondition(seriesMaximum > 0, "series bound of \(name)")
+        self.name = name
+        self.help = help
+        self.labels = labels
+        order = labels.indices.sorted { labels[$0] < labels[$1] }
+        self.shape = shape
+        self.seriesMaximum = seriesMaximum
+    }
+
+    var kind: MetricKind { Handle.kind }
+
+    func resolve(_ values: [String]) -> Handle {
+        let values = values.map(Self.bounded)
+        return state.withLock { state in
+            if let handle = state.index[values] { return handle }
+            if state.index.count >= seriesMaximum {
+                if let overflow = state.overflow { return overflow }
+                let others = labels.map { _ in MetricsLimits.overflowLabelValue }
+                let handle = state.index[others] ?? make(others, &state)
+                state.overflow = handle
+                return handle
+            }
+            let handle = make(values, &state)
+            state.index[values] = handle
+            return handle
+        }
+    }
+
+    private func make(_ values: [String], _ state: inout State) -> Handle {
+        let handle = Handle(cells: state.cells.allocate(Handle.cellCount(shape), single: false), shape: shape)
+        let sortedValues = order.map { values[$0] }
+        let entry = Entry(
+            sortedValues: sortedValues, text: LabelText(names: labels, values: values, order: order), handle: handle)
+        let position = state.sorted.firstIndex { sortedValues.lexicographicallyPrecedes($0.sortedValues) }
+        state.sorted.insert(entry, at: position ?? state.sorted.count)
+        return handle
+    }
+
+    private static func bounded(_ value: String) -> String {
+        let maximum = MetricsLimits.labelValueBytesMaximum
+        return value.utf8.count <= maximum ? value : String(decoding: value.utf8.prefix(maximum), as: UTF8.self)
+    }
+
+    func write(_ writer: inout ExpositionWriter) {
+        let entries = state.withLock { $0.sorted }
+        guard !entries.isEmpty else { return }
+        writer.header(name: name, help: help, kind: kind)
+        for entry in entries { entry.handle.write(&writer, name: name, labels: entry.text) }
+    }
+}
