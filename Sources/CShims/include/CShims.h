@@ -11,4 +11,13 @@ uint32_t martlet_crc32c(uint32_t crc, const void *data, size_t length);
 /// Nanoseconds of CLOCK_MONOTONIC.
 uint64_t martlet_monotonic_ns(void);
 
+/// Return addresses of the calling thread's stack, innermost first; returns how many.
+int martlet_stack_frames(void **addresses, int maximum);
+
+/// Symbol (or NULL), object file and offset in it of a code address; 0 when the linker knows nothing.
+int martlet_describe_frame(void *address, const char **symbol, const char **object, size_t *offset);
+
+/// Names the calling thread (15 bytes at most) for ps, top and debuggers.
+void martlet_name_thread(const char *name);
+
 #endif
