@@ -22,6 +22,11 @@ def since(*wanted):
     return decorate
 
 
+def flag(name):
+    """A flag that was called --experimental-NAME before etcd 3.6."""
+    return f"--{name}" if peers.version(peers.server()) >= (3, 6) else f"--experimental-{name}"
+
+
 class Case(unittest.TestCase):
     maxDiff = 4000
 

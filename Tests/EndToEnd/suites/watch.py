@@ -6,7 +6,7 @@ import time
 import grpc
 
 from harness import api
-from harness.case import Case, Code, SharedServer, since
+from harness.case import Case, Code, SharedServer, flag, since
 from harness.client import Client, op_delete, op_put, prefix_end
 from harness.server import Server
 
@@ -323,7 +323,7 @@ class Progress(Watching):
 
 
 class ProgressNotify(SharedServer):
-    FLAGS = ("--experimental-watch-progress-notify-interval=200ms",)
+    FLAGS = (flag("watch-progress-notify-interval") + "=200ms",)
 
     def test_idle_watch_is_told(self):
         with self.client.watch() as stream:

@@ -1,0 +1,262 @@
+"""The HTTP endpoints beside gRPC on the client port, by curl over HTTP/1.1 and HTTP/2."""
+
+import json
+import re
+
+from harness import peers
+from harness.case import Case, SharedServer, run, since
+from harness.client import Client
+from harness.server import Server
+
+
+class Answer:
+    """An HTTP answer as `curl -i` prints it, line ends made plain."""
+
+    def __init__(self, text):
+        head, _, self.body = text.partition("\n\n")
+        lines = head.split("\n")
+        self.protocol, status = lines[0].split(" ")[:2]
+        self.status = int(status)
+        self.headers = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            self.headers[name.lower()] = value.strip()
+
+
+def curl(url, *arguments):
+    return Answer(run(["curl", "-sS", "-i", "--max-time", "20", *arguments, url], check=True).stdout)
+
+
+def ways():
+    """The protocols to ask by, each with curl's flags for it."""
+    both = (("HTTP/1.1", ["--http1.1"]), ("HTTP/2", ["--http2-prior-knowledge"]))
+    # Before 3.7 etcd's port without TLS takes every HTTP/2 request for gRPC, and answers 415.
+    return both if peers.version(peers.server()) >= (3, 7) else both[:1]
+
+
+class Endpoints(SharedServer):
+    def each_way(self, path, *arguments):
+        for protocol, flags in ways():
+            answer = curl(self.server.url + path, *flags, *arguments)
+            self.assertEqual(answer.protocol, protocol)
+            yield answer
+
+    def test_version(self):
+        for answer in self.each_way("/version"):
+            self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"))
+            body = json.loads(answer.body)
+            self.assertRegex(body["etcdserver"], r"^\d+\.\d+\.\d+$")
+            self.assertRegex(body["etcdcluster"], r"^\d+\.\d+\.0$")
+
+    @since(3, 7)
+    def test_version_exactly(self):
+        for answer in self.each_way("/version"):
+            self.assertEqual(answer.body, '{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}')
+
+    def test_health(self):
+        for path in ("/health", "/health?serializable=true", "/health?exclude=NOSPACE&exclude=CORRUPT", "/health?serializable=false"):
+            for answer in self.each_way(path):
+                self.assertEqual((answer.status, answer.body), (200, '{"health":"true","reason":""}'))
+
+    def test_livez_and_readyz(self):
+        for path in ("/livez", "/readyz", "/livez/serializable_read", "/readyz/data_corruption", "/readyz/serializable_read",
+                     "/readyz/linearizable_read", "/livez?exclude=serializable_read", "/readyz?exclude=no_such_check"):
+            for answer in self.each_way(path):
+                self.assertEqual((answer.status, answer.body.rstrip("\n").splitlines()[-1]), (200, "ok"))
+                self.assertEqual(answer.headers["content-type"], "text/plain; charset=utf-8")
+                self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+
+    def test_verbose(self):
+        for answer in self.each_way("/livez?verbose"):
+            self.assertEqual(answer.body, "[+]serializable_read ok\nok\n")
+        for answer in self.each_way("/readyz?verbose=true"):
+            lines = answer.body.splitlines()
+            self.assertLessEqual({"[+]data_corruption ok", "[+]serializable_read ok", "[+]linearizable_read ok"}, set(lines))
+            self.assertEqual(lines[-1], "ok")
+        for answer in self.each_way("/readyz?verbose&exclude=linearizable_read"):
+            self.assertNotIn("linearizable_read ok", answer.body)
+
+    def test_plain_ok_is_two_letters(self):
+        for answer in self.each_way("/readyz"):
+            self.assertEqual(answer.body, "ok\n")
+
+    def test_unknown_path(self):
+        for path in ("/", "/nope", "/livez/nope", "/versions"):
+            for answer in self.each_way(path):
+                self.assertEqual((answer.status, answer.body), (404, "404 page not found\n"))
+                self.assertEqual(answer.headers["content-type"], "text/plain; charset=utf-8")
+
+    def test_wrong_method(self):
+        for path in ("/version", "/health", "/livez", "/readyz"):
+            for answer in self.each_way(path, "-X", "POST", "-d", "x"):
+                self.assertEqual((answer.status, answer.headers["allow"], answer.body.strip()), (405, "GET", "Method Not Allowed"))
+
+    def test_cors(self):
+        for answer in self.each_way("/version"):
+            self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+            self.assertEqual(answer.headers["access-control-allow-methods"], "POST, GET, OPTIONS, PUT, DELETE")
+            self.assertEqual(answer.headers["access-control-allow-headers"], "accept, content-type, authorization")
+        for answer in self.each_way("/anything", "-X", "OPTIONS"):
+            self.assertEqual((answer.status, answer.body), (200, ""))
+
+    def test_many_requests_on_a_connection(self):
+        for _, flags in ways():
+            done = run(["curl", "-sS", *flags, *[self.server.url + "/health"] * 50])
+            self.assertEqual(done.stdout, '{"health":"true","reason":""}' * 50)
+
+    def test_body_and_close(self):
+        answer = curl(self.server.url + "/version", "--http1.1", "-H", "Connection: close")
+        self.assertEqual(answer.status, 200)
+        answer = curl(self.server.url + "/version", "--http1.0")
+        self.assertEqual(answer.status, 200)
+
+    def test_debug_vars(self):
+        for answer in self.each_way("/debug/vars"):
+            self.assertEqual(answer.status, 200)
+            self.assertIn("cmdline", json.loads(answer.body))
+
+
+class Alarms(Case):
+    def test_no_space_fails_health_only(self):
+        with Server("--quota-backend-bytes=1000000") as server, Client(server.address) as client:
+            try:
+                for i in range(5000):
+                    client.put(b"k%d" % i, b"x" * 10_000)
+            except Exception:
+                pass
+            answer = curl(server.url + "/health")
+            self.assertEqual((answer.status, answer.body), (503, '{"health":"false","reason":"ALARM NOSPACE"}\n'))
+            self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+            self.assertEqual(curl(server.url + "/health?exclude=NOSPACE").status, 200)
+            self.assertEqual(curl(server.url + "/readyz").status, 200)
+
+
+SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)')
+
+
+def parse_metrics(text):
+    """A strict reader of the Prometheus text format: {family: (type, {(name, labels): value})}."""
+    families, current = {}, None
+    if not text.endswith("\n"):
+        raise AssertionError("the last line has no end")
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            current = line.split(" ", 3)[2]
+            if current in families:
+                raise AssertionError(f"{current} comes twice")
+            families[current] = (None, {})
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            if name != current or families[name][0] is not None:
+                raise AssertionError(f"TYPE without its HELP: {line}")
+            if kind not in ("counter", "gauge", "histogram", "summary", "untyped"):
+                raise AssertionError(line)
+            families[name] = (kind, {})
+        else:
+            match = SAMPLE.match(line)
+            if not match:
+                raise AssertionError(f"not a sample: {line!r}")
+            name, labels, value = match.groups()
+            pairs, position = [], 0
+            while labels and position < len(labels):
+                label = LABEL.match(labels, position)
+                if not label:
+                    raise AssertionError(f"bad labels: {line!r}")
+                pairs.append((label[1], label[2]))
+                position = label.end()
+            if len({k for k, _ in pairs}) != len(pairs):
+                raise AssertionError(f"a label twice: {line!r}")
+            kind, samples = families[current]
+            suffixes = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}.get(kind, ("",))
+            if name not in [current + s for s in suffixes]:
+                raise AssertionError(f"{name} is not of {current}")
+            key = (name, tuple(pairs))
+            if key in samples:
+                raise AssertionError(f"twice: {line!r}")
+            samples[key] = float(value)
+    for name, (kind, samples) in families.items():
+        if kind == "histogram":
+            check_histogram(name, samples)
+    return families
+
+
+def check_histogram(family, samples):
+    series = {}
+    for (name, pairs), value in samples.items():
+        rest = tuple(p for p in pairs if p[0] != "le")
+        slot = series.setdefault(rest, {"buckets": [], "count": None})
+        if name.endswith("_bucket"):
+            slot["buckets"].append((dict(pairs)["le"], value))
+        elif name.endswith("_count"):
+            slot["count"] = value
+    for rest, slot in series.items():
+        bounds = [float(le.replace("+Inf", "inf")) for le, _ in slot["buckets"]]
+        counts = [c for _, c in slot["buckets"]]
+        if bounds != sorted(bounds) or bounds[-1] != float("inf"):
+            raise AssertionError(f"{family}{rest}: bounds {bounds}")
+        if counts != sorted(counts) or counts[-1] != slot["count"]:
+            raise AssertionError(f"{family}{rest}: counts {counts} of {slot['count']}")
+
+
+class Metrics(SharedServer):
+    def scrape(self, *flags):
+        answer = curl(self.server.url + "/metrics", *flags)
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.headers["content-type"].startswith("text/plain; version=0.0.4; charset=utf-8"))
+        return parse_metrics(answer.body)
+
+    def value(self, families, name, **labels):
+        kind, samples = families[name]
+        for (sample, pairs), value in samples.items():
+            if sample == name and dict(pairs) == labels:
+                return value
+        raise AssertionError(f"no {name}{labels}")
+
+    def test_exposition(self):
+        for _, flags in ways():
+            families = self.scrape(*flags)
+            self.assertEqual(list(families), sorted(families))
+            for name in ("etcd_server_version", "etcd_cluster_version", "etcd_server_has_leader", "etcd_server_is_leader",
+                         "etcd_server_id", "etcd_mvcc_db_total_size_in_bytes", "etcd_server_quota_backend_bytes",
+                         "etcd_disk_wal_fsync_duration_seconds", "etcd_disk_backend_commit_duration_seconds",
+                         "etcd_server_proposals_committed_total", "etcd_server_proposals_applied_total",
+                         "etcd_debugging_mvcc_keys_total", "etcd_mvcc_put_total", "grpc_server_handled_total",
+                         "grpc_server_started_total", "process_resident_memory_bytes", "process_cpu_seconds_total",
+                         "process_open_fds", "process_start_time_seconds"):
+                self.assertIn(name, families)
+
+    def test_values_follow(self):
+        before = self.scrape()
+        for i in range(7):
+            self.client.put(self.k(i))
+        self.client.delete(self.k(3))
+        self.client.range(self.k(1))
+        after = self.scrape()
+        def grew(name, **labels):
+            return self.value(after, name, **labels) - self.value(before, name, **labels)
+        self.assertEqual(grew("etcd_mvcc_put_total"), 7)
+        self.assertEqual(grew("etcd_mvcc_delete_total"), 1)
+        self.assertGreaterEqual(grew("etcd_mvcc_range_total"), 1)
+        self.assertEqual(grew("etcd_debugging_mvcc_keys_total"), 6)
+        self.assertEqual(grew("etcd_debugging_mvcc_current_revision"), 8)
+        self.assertEqual(grew("grpc_server_handled_total", grpc_code="OK", grpc_method="Put", grpc_service="etcdserverpb.KV", grpc_type="unary"), 7)
+        self.assertGreaterEqual(grew("etcd_server_proposals_committed_total"), 8)
+        self.assertEqual(self.value(after, "etcd_server_has_leader"), 1)
+        version = ".".join(map(str, self.server.version))
+        self.assertEqual(self.value(after, "etcd_server_version", server_version=version), 1)
+        self.assertEqual(self.value(after, "etcd_cluster_version", cluster_version=version.rsplit(".", 1)[0]), 1)
+        self.assertEqual(self.value(after, "etcd_server_id", server_id="%x" % self.client.status().header.member_id), 1)
+
+    def test_watchers_are_counted(self):
+        with self.client.watch() as stream:
+            before = self.value(self.scrape(), "etcd_debugging_mvcc_watcher_total")
+            for i in range(3):
+                stream.create(self.k(i))
+            self.assertEqual(self.value(self.scrape(), "etcd_debugging_mvcc_watcher_total"), before + 3)
+
+    def test_extensive(self):
+        with Server("--metrics=extensive") as server, Client(server.address) as client:
+            client.put(b"a")
+            families = parse_metrics(curl(server.url + "/metrics").body)
+            self.assertEqual(families["grpc_server_handling_seconds"][0], "histogram")

@@ -1,0 +1,259 @@
+"""Status, MemberList, alarms and quota, hashes, snapshot, health service, what one member refuses."""
+
+import hashlib
+
+import grpc
+
+from harness import api
+from harness.case import Case, Code, SharedServer, since
+from harness.client import Client, op_put, op_range
+from harness.server import Server
+
+
+class Status(SharedServer):
+    def test_fields(self):
+        self.client.put(self.k())
+        status = self.client.status()
+        self.assertEqual(status.version, ".".join(map(str, self.server.version)))
+        self.assertEqual(status.leader, status.header.member_id)
+        self.assertEqual((status.raftTerm, status.header.raft_term), (2, 2))
+        self.assertGreater(status.dbSize, 0)
+        self.assertGreater(status.dbSizeInUse, 0)
+        self.assertLessEqual(status.dbSizeInUse, status.dbSize)
+        self.assertEqual(status.raftAppliedIndex, status.raftIndex)
+        self.assertEqual((list(status.errors), status.isLearner), ([], False))
+
+    def test_index_grows_by_entries(self):
+        before = self.client.status().raftAppliedIndex
+        for _ in range(5):
+            self.client.put(self.k())
+        self.client.range(self.k())
+        self.assertEqual(self.client.status().raftAppliedIndex, before + 5)
+
+    @since(3, 7)
+    def test_fields_of_37(self):
+        status = self.client.status()
+        self.assertEqual((status.storageVersion, status.dbSizeQuota), ("3.7.0", 2147483648))
+        self.assertTrue(status.HasField("downgradeInfo"))
+        self.assertFalse(status.downgradeInfo.enabled)
+
+
+class Health(SharedServer):
+    """grpc.health.v1, written by hand: HealthCheckRequest{1 service}, HealthCheckResponse{1 status}."""
+
+    def check(self, service=b""):
+        body = b"\x0a" + bytes([len(service)]) + service if service else b""
+        return self.client.raw("/grpc.health.v1.Health/Check", body)
+
+    def test_serving(self):
+        self.assertEqual(self.check(), b"\x08\x01")
+
+    def test_named_services(self):
+        with self.fails(Code.NOT_FOUND):
+            self.check(b"etcdserverpb.KV")
+
+    def test_watch(self):
+        call = self.client.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=10)
+        self.assertEqual(next(call), b"\x08\x01")
+        call.cancel()
+
+
+class Quota(Case):
+    FULL = "etcdserver: mvcc: database space exceeded"
+
+    def test_no_space_alarm(self):
+        with Server("--quota-backend-bytes=1000000") as server, Client(server.address) as client:
+            client.put(b"small", b"x" * 64)
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                for i in range(10_000):
+                    client.put(b"k%d" % i, b"x" * 10_000)
+            member = client.status().header.member_id
+            alarms = client.call("Maintenance.Alarm", action=0, alarm=0).alarms
+            self.assertEqual([(a.memberID, a.alarm) for a in alarms], [(member, 1)])
+            self.assertTrue(any("NOSPACE" in e for e in client.status().errors))
+            for call in (lambda: client.put(b"a"), lambda: client.grant(10), lambda: client.txn(success=[op_put(b"a")])):
+                with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                    call()
+            # What frees space, and reads, go on.
+            client.txn(success=[op_range(b"a")])
+            client.get(b"small")
+            client.delete(b"k", b"l")
+            client.compact(client.revision(), physical=True)
+            client.call("Maintenance.Defragment", timeout=60)
+            # The alarm stays until it is disarmed, over restarts too.
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                client.put(b"a")
+            server.restart()
+            with Client(server.address) as again:
+                with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                    again.put(b"a")
+                done = again.call("Maintenance.Alarm", action=2, memberID=member, alarm=1).alarms
+                self.assertEqual([(a.memberID, a.alarm) for a in done], [(member, 1)])
+                self.assertEqual(list(again.call("Maintenance.Alarm", action=2, memberID=member, alarm=1).alarms), [])
+                again.put(b"a", b"x" * 64)
+                self.assertEqual(list(again.status().errors), [])
+
+    def test_tiny_quota(self):
+        """53,248 bytes take a small put on an empty store and refuse big ones after a few."""
+        with Server("--quota-backend-bytes=53248") as server, Client(server.address) as client:
+            client.put(b"small", b"x" * 64)
+            taken = 0
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                # Sizes are those of the last commit to disk, so a burst may go further than the quota.
+                while taken < 5000:
+                    client.put(b"key", b"x" * 4096)
+                    taken += 1
+            client.compact(client.revision(), physical=True)
+            client.call("Maintenance.Defragment", timeout=60)
+            client.call("Maintenance.Alarm", action=2, memberID=client.status().header.member_id, alarm=1)
+            client.put(b"small", b"x" * 64)
+
+    def test_alarm_by_hand(self):
+        with Server() as server, Client(server.address) as client:
+            self.assertEqual(list(client.call("Maintenance.Alarm", action=1, memberID=5, alarm=0).alarms), [])
+            self.assertEqual([(a.memberID, a.alarm) for a in client.call("Maintenance.Alarm", action=1, memberID=5, alarm=1).alarms], [(5, 1)])
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                client.put(b"a")
+            self.assertEqual(list(client.call("Maintenance.Alarm", action=2, memberID=6, alarm=1).alarms), [])
+            self.assertEqual([(a.memberID, a.alarm) for a in client.call("Maintenance.Alarm", action=2, memberID=5, alarm=1).alarms], [(5, 1)])
+            client.put(b"a")
+            client.call("Maintenance.Alarm", action=1, memberID=0, alarm=2)
+            with self.fails(Code.DATA_LOSS, "etcdserver: corrupt cluster"):
+                client.put(b"a")
+            client.get(b"a")
+            client.call("Maintenance.Alarm", action=2, memberID=0, alarm=2)
+            client.put(b"a")
+
+
+def castagnoli():
+    table = []
+    for i in range(256):
+        for _ in range(8):
+            i = (i >> 1) ^ (0x82F63B78 if i & 1 else 0)
+        table.append(i)
+    return table
+
+
+_TABLE = castagnoli()
+
+
+def crc32c(data, crc=0):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+class Hashes(Case):
+    def test_hash_kv_of_an_empty_store(self):
+        with Server() as server, Client(server.address) as client:
+            answer = client.call("Maintenance.HashKV")
+            self.assertEqual((answer.hash, answer.compact_revision), (1084519789, -1))
+            self.assertEqual(answer.hash, crc32c(b"key"))
+
+    def test_hash_kv_is_what_its_definition_says(self):
+        """Computed here from the history that a watch gives."""
+        with Server() as server, Client(server.address) as client:
+            lease = client.grant(1000).ID
+            for i in range(40):
+                client.put(b"k%d" % (i % 9), b"v%d" % i, lease=lease if i % 3 == 0 else 0)
+                if i % 11 == 10:
+                    client.txn(success=[op_put(b"t1", b"%d" % i), op_put(b"t2")])
+                    client.delete(b"k2", b"k5")
+            now = client.revision()
+            records = []
+            with client.watch() as stream:
+                stream.create(b"\0", b"\0", start_revision=2)
+                events = []
+                while not events or events[-1].kv.mod_revision < now:
+                    events += stream.events(1)
+            last, sub = 0, 0
+            for e in events:
+                sub = sub + 1 if e.kv.mod_revision == last else 0
+                last = e.kv.mod_revision
+                key = last.to_bytes(8, "big") + b"_" + sub.to_bytes(8, "big")
+                if e.type == 1:
+                    records.append((last, key + b"t", api.mvccpb.KeyValue(key=e.kv.key).SerializeToString()))
+                else:
+                    records.append((last, key, e.kv.SerializeToString()))
+            for revision in (2, 5, 20, now):
+                crc = crc32c(b"key")
+                for at, key, value in records:
+                    if at <= revision:
+                        crc = crc32c(value, crc32c(key, crc))
+                answer = client.call("Maintenance.HashKV", revision=revision)
+                self.assertEqual((answer.hash, answer.header.revision), (crc, now), revision)
+            self.assertEqual(client.call("Maintenance.HashKV").hash, crc)
+            server.kill()
+            server.start()
+        # Same after a restart: asked through a new connection.
+            with Client(server.address) as again:
+                self.assertEqual(again.call("Maintenance.HashKV").hash, crc)
+
+    def test_errors(self):
+        with Server() as server, Client(server.address) as client:
+            for _ in range(5):
+                client.put(b"a")
+            client.compact(4, physical=True)
+            with self.fails(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"):
+                client.call("Maintenance.HashKV", revision=3)
+            with self.fails(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"):
+                client.call("Maintenance.HashKV", revision=7)
+            self.assertEqual(client.call("Maintenance.HashKV").compact_revision, 4)
+
+
+class Snapshot(Case):
+    def test_stream(self):
+        with Server() as server, Client(server.address) as client:
+            for i in range(100):
+                client.put(b"k%d" % i, b"x" * 1000)
+            blobs, remaining = [], []
+            for message in client.call("Maintenance.Snapshot", timeout=60):
+                self.assertLessEqual(len(message.blob), 32768)
+                self.assertFalse(message.HasField("header"))
+                blobs.append(message.blob)
+                remaining.append(message.remaining_bytes)
+            data = b"".join(blobs[:-1])
+            self.assertEqual(blobs[-1], hashlib.sha256(data).digest())
+            self.assertEqual((remaining[-1], remaining[-2], len(data) % 512), (0, 0, 0))
+            self.assertEqual(remaining, sorted(remaining, reverse=True))
+            self.assertEqual(data[16:20], bytes.fromhex("edda0ced"))
+
+
+class Refusals(SharedServer):
+    def test_unknown_methods(self):
+        for path in ("/etcdserverpb.KV/Nope", "/no.such.Service/Method"):
+            with self.fails(Code.UNIMPLEMENTED):
+                self.client.raw(path, b"")
+        with self.fails(Code.UNIMPLEMENTED, "unknown method Nope for service etcdserverpb.KV"):
+            self.client.raw("/etcdserverpb.KV/Nope", b"")
+        with self.fails(Code.UNIMPLEMENTED, "unknown service no.such.Service"):
+            self.client.raw("/no.such.Service/Method", b"")
+
+    def test_move_leader(self):
+        with self.fails(Code.FAILED_PRECONDITION, "etcdserver: bad leader transferee"):
+            self.client.call("Maintenance.MoveLeader", targetID=4711)
+
+    def test_member_errors(self):
+        with self.fails(Code.NOT_FOUND, "etcdserver: member not found"):
+            self.client.call("Cluster.MemberRemove", ID=4711)
+        with self.fails(Code.INVALID_ARGUMENT, "etcdserver: given member URLs are invalid"):
+            self.client.call("Cluster.MemberAdd", peerURLs=["nonsense"])
+        with self.fails(Code.NOT_FOUND, "etcdserver: member not found"):
+            self.client.call("Cluster.MemberPromote", ID=4711)
+
+    def test_auth_is_off(self):
+        answer = self.client.call("Auth.AuthStatus")
+        self.assertEqual((answer.enabled, answer.authRevision), (False, 1))
+        with self.fails(Code.FAILED_PRECONDITION, "etcdserver: authentication is not enabled"):
+            self.client.call("Auth.Authenticate", api.AuthenticateRequest(name="a", password="b"))
+        # A token is ignored then.
+        self.client.call("KV.Put", key=self.k(), metadata=(("token", "nonsense"),))
+
+
+class Defragment(SharedServer):
+    def test_answers_without_a_header(self):
+        self.client.put(self.k(), b"v")
+        answer = self.client.call("Maintenance.Defragment", timeout=60)
+        self.assertFalse(answer.HasField("header"))
+        self.assertEqual(self.client.get(self.k()).value, b"v")
