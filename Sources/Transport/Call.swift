@@ -1,0 +1,169 @@
+// The handle that handlers use to answer a call.
+
+import Wire
+
+/// Handle of a call in progress: a slot of its loop and a generation. Copying it is free; a stale handle is
+/// harmless: `isAlive` is false and operations do nothing. To be used on the call's loop only.
+public struct Call: Hashable, Sendable {
+    let loopReference: Unmanaged<ServerLoop>
+    let index: UInt32
+    let generation: UInt32
+
+    @inline(__always)
+    init(_ loop: ServerLoop, _ index: UInt32, _ generation: UInt32) {
+        loopReference = Unmanaged.passUnretained(loop)
+        self.index = index
+        self.generation = generation
+    }
+
+    public static func == (a: Call, b: Call) -> Bool {
+        a.index == b.index && a.generation == b.generation && a.loopReference.toOpaque() == b.loopReference.toOpaque()
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(index)
+        hasher.combine(generation)
+    }
+
+    public var loop: ServerLoop { loopReference._withUnsafeGuaranteedRef { $0 } }
+
+    /// The slot while the handle is not stale, be the call alive or just cancelled.
+    @inline(__always)
+    private func found() -> UnsafeMutablePointer<CallSlot>? {
+        loopReference._withUnsafeGuaranteedRef { $0.calls.find(index, generation) }
+    }
+
+    @inline(__always)
+    private func alive() -> UnsafeMutablePointer<CallSlot>? {
+        guard let slot = found(), slot.pointee.flags.contains(.alive) else { return nil }
+        return slot
+    }
+
+    @inline(__always)
+    private func withConnection(_ body: (ServerConnection, UnsafeMutablePointer<CallSlot>) -> Void) {
+        guard let slot = alive() else { return }
+        slot.pointee.connection.unsafelyUnwrapped._withUnsafeGuaranteedRef { body($0, slot) }
+    }
+
+    // MARK: State
+
+    /// True until the call is replied to, failed, finished or cancelled.
+    public var isAlive: Bool { alive() != nil }
+
+    /// Position of the method in the server's table.
+    public var method: Int { found().map { Int($0.pointee.method) } ?? -1 }
+
+    /// Monotonic nanoseconds (CLOCK_MONOTONIC), `.max` without a deadline.
+    public var deadline: UInt64 { found()?.pointee.deadline ?? .max }
+
+    /// State of the handler for this call; released when the call has ended.
+    public var userData: AnyObject? {
+        get { found()?.pointee.userData }
+        nonmutating set { found()?.pointee.userData = newValue }
+    }
+
+    /// Bytes queued that the peer's windows or the socket did not take yet.
+    public var queuedBytes: Int { found()?.pointee.output.heldBytes ?? 0 }
+
+    /// The first value of a kept name. See `ServerConfiguration.metadataNames`.
+    public func metadata(_ name: MetadataName) -> String? {
+        guard let value = found()?.pointee.metadata[Int(name.index)] else { return nil }
+        return headerText(value)
+    }
+
+    /// As `metadata(_:)` without making a string; the view is valid only in `body`.
+    public func withMetadata<R>(_ name: MetadataName, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        guard let value = found()?.pointee.metadata[Int(name.index)] else { return body(nil) }
+        return body(headerBytes(value))
+    }
+
+    /// True when the first value of the name is exactly `value`. Allocates nothing.
+    public func metadata(_ name: MetadataName, is value: StaticString) -> Bool {
+        withMetadata(name) { bytes in
+            guard let bytes else { return false }
+            return equalBytes(bytes, UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
+        }
+    }
+
+    /// "address:port" of the peer, "@" for a Unix socket.
+    public var remoteAddress: String {
+        found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.remoteAddress } ?? ""
+    }
+
+    /// Common name of the client's certificate; nil without mutual TLS.
+    public var peerCommonName: String? {
+        found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.peerCommonName }
+    }
+
+    // MARK: Answers
+
+    /// Unary: one message, then status OK.
+    @inline(__always)
+    public func reply(_ write: (ByteSink) -> Void) {
+        withConnection { connection, slot in
+            guard connection.queueMessage(index, slot, extra: 0, write) else { return }
+            connection.finish(index, slot, .ok, "")
+        }
+    }
+
+    /// One message of known length that is pulled as it is sent, then status OK.
+    public func reply(length: Int, source: any BodySource) {
+        guard isAlive else { return source.cancelled() }
+        withConnection { connection, slot in
+            guard connection.queueSource(index, slot, length, source) else { return }
+            connection.finish(index, slot, .ok, "")
+        }
+    }
+
+    /// Ends the call with an error. Messages queued before still go out first.
+    public func fail(_ status: StatusCode, _ message: String) {
+        withConnection { connection, slot in connection.finish(index, slot, status, message) }
+    }
+
+    public func fail(_ error: CallError) { fail(error.code, error.message) }
+
+    /// Queues one message on a stream.
+    @inline(__always)
+    public func send(_ write: (ByteSink) -> Void) {
+        withConnection { connection, slot in _ = connection.queueMessage(index, slot, extra: 0, write) }
+    }
+
+    /// Queues one message made of `head` and then `shared`. Small shared bytes are copied, large ones are held
+    /// by reference until they are sent.
+    public func send(head: UnsafeRawBufferPointer, shared: SharedBytes) {
+        withConnection { connection, slot in _ = connection.queueMessage(index, slot, head: head, shared: shared) }
+    }
+
+    /// Queues one message of known length that is pulled as it is sent.
+    public func send(length: Int, source: any BodySource) {
+        guard isAlive else { return source.cancelled() }
+        withConnection { connection, slot in _ = connection.queueSource(index, slot, length, source) }
+    }
+
+    /// Ends a stream with status OK, after what is queued.
+    public func finish() {
+        withConnection { connection, slot in connection.finish(index, slot, .ok, "") }
+    }
+
+    /// A source of this call that answered 0 has bytes again. Also good after `reply` and `finish`.
+    public func resume() {
+        guard let slot = found() else { return }
+        slot.pointee.connection?._withUnsafeGuaranteedRef { $0.resumeOutput(slot) }
+    }
+
+    // MARK: Input
+
+    /// Delivers no more messages of this stream until `resumeReading()`: the client's sends stall at the
+    /// stream's receive window.
+    public func pauseReading() {
+        withConnection { _, slot in slot.pointee.flags.insert(.paused) }
+    }
+
+    public func resumeReading() {
+        withConnection { connection, slot in
+            guard slot.pointee.flags.contains(.paused) else { return }
+            slot.pointee.flags.remove(.paused)
+            connection.resumeInput(index, slot)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// Every bound of the transport in one place. docs/transport.md has the table with the reasons.
+
+/// Bounds that are not configuration: what one connection, stream or event-loop turn may cost.
+public enum TransportLimits {
+    // Receiving
+
+    /// Window granted to each stream: a request of `--max-request-bytes` (1.5 MiB) needs two round trips, and
+    /// what a paused stream may leave in memory is bounded by it.
+    public static let streamWindowBytes = 1 << 20
+    /// Window granted to each connection: several large requests at once without waiting for each other.
+    public static let connectionWindowBytes = 8 << 20
+    /// Bytes of half-received messages that one connection may hold; the stream that goes beyond is refused.
+    public static let receivedPartialBytesMax = 64 << 20
+    /// Decoded size (names, values, 32 bytes each) of one header list. Far below grpc-go's 16 MiB: the longest
+    /// header that etcd's clients send is a token of a few KiB.
+    public static let headerListBytesMax = 256 << 10
+    /// Streams open at once on one connection, whatever is advertised; more are refused with REFUSED_STREAM.
+    public static let streamsPerConnectionMax = 100_000
+    /// RST_STREAM frames from a client: 5,000 cancelled calls at once are normal, a sustained flood is not.
+    public static let resetBurst: UInt64 = 100_000
+    public static let resetsPerSecond: UInt64 = 10_000
+    /// PING and SETTINGS acknowledgements waiting in one session: one read of 64 KiB holds 3,855 pings.
+    public static let acknowledgementsQueuedMax = 16_384
+    /// Frames waiting behind a socket that takes nothing more; beyond, the connection is not read from.
+    public static let framesQueuedMax = 8_192
+    /// Bytes that one read from a socket may bring.
+    public static let readBytesMax = 64 << 10
+
+    // Sending
+
+    /// Output encoded ahead of the socket for each connection.
+    public static let outputAheadBytes = 256 << 10
+    /// Output of one connection in one turn of its event loop; then the others get theirs.
+    public static let outputTurnBytes = 2 << 20
+    /// `writable` is called when the queued bytes of a call fall below this.
+    public static let queuedLowBytes = 64 << 10
+    /// A stream whose queued output is above this is not read from: its messages wait in its receive window.
+    public static let queuedHighBytes = 1 << 20
+    /// Messages below this are copied into a stream's queue, larger shared ones are held by reference.
+    public static let copyBytesMax = 4 << 10
+    /// Memory that an event loop keeps for answers between batches.
+    public static let arenaKeptBytes = 1 << 20
+    /// Answers that one connection may hold because its peer grants no window; beyond it is closed.
+    public static let connectionQueuedBytesMax = 512 << 20
+
+    // Time
+
+    /// From accept to the first complete request head or HTTP/2 preface (grpc-go's connection time-out).
+    public static let handshakeSeconds: Int64 = 120
+    /// HTTP/1: from the first byte of a request to the end of its headers.
+    public static let readHeaderSeconds: Int64 = 300
+    /// grpc-timeout values are cut to this, so that sums of nanoseconds do not overflow.
+    public static let deadlineNanosecondsMax: UInt64 = 1 << 62
+
+    // HTTP beside gRPC
+
+    /// Body of one plain HTTP request.
+    public static let httpBodyBytesMax = 16 << 20
+    /// Response bytes of one plain HTTP exchange waiting for a slow reader; beyond, the exchange is cut.
+    public static let httpQueuedBytesMax = 64 << 20
+}

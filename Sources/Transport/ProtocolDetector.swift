@@ -1,0 +1,85 @@
+// The first bytes of a connection decide what it speaks: the HTTP/2 preface, or else HTTP/1.
+// Under TLS this handler stands behind the TLS handler and sees plain bytes, so nothing here changes.
+
+import NIOCore
+import NIOHTTP1
+
+/// First handler of a connection; replaced by the right ones when the protocol is known.
+final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+    private let loop: ServerLoop
+    private let endpoint: Endpoint
+    private let remoteAddress: String
+    private let peerCommonName: String?
+    private var received = ByteBuffer()
+    private var timer: Scheduled<Void>?
+
+    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String? = nil) {
+        self.loop = loop
+        self.endpoint = endpoint
+        self.remoteAddress = remoteAddress
+        self.peerCommonName = peerCommonName
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        nonisolated(unsafe) let context = context
+        let limit = Int64(clamping: endpoint.configuration.handshakeTimeout.nanosecondsClamped)
+        timer = context.eventLoop.scheduleTask(in: .nanoseconds(limit)) { context.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
+        let seen = received.readableBytesView.prefix(Self.preface.count)
+        if seen.elementsEqual(Self.preface.prefix(seen.count)) {
+            guard seen.count == Self.preface.count else { return }
+            become(context) { try context.pipeline.syncOperations.addHandler($0.http2()) }
+        } else {
+            become(context) { try $0.addHTTP1(context) }
+        }
+    }
+
+    private func http2() -> ServerConnection {
+        ServerConnection(loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+    }
+
+    private func addHTTP1(_ context: ChannelHandlerContext) throws {
+        let limit = Int64(clamping: endpoint.configuration.readHeaderTimeout.nanosecondsClamped)
+        let headerGuard = HTTP1HeaderGuard(loop: loop, limit: .nanoseconds(limit))
+        let pipeline = context.pipeline.syncOperations
+        try pipeline.addHandler(headerGuard)
+        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        try pipeline.addHandler(
+            HTTP1Handler(
+                loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName,
+                headerGuard: headerGuard))
+    }
+
+    private func become(_ context: ChannelHandlerContext, _ add: (ProtocolDetector) throws -> Void) {
+        timer?.cancel()
+        do {
+            try add(self)
+        } catch {
+            // The channel went away meanwhile.
+            context.close(promise: nil)
+            return
+        }
+        let first = received
+        received = ByteBuffer()
+        context.fireChannelRead(wrapInboundOut(first))
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+}

@@ -1,0 +1,345 @@
+// One HTTP/2 connection of the server: an nghttp2 session between a NIO channel and the calls on it.
+//
+// nghttp2 calls back while it parses or emits; those callbacks must neither run it again nor free it. Hence:
+// input is parsed in `channelRead`, where handlers run and only queue; output is made in `flush`, where no
+// handler runs (what happens then is noted and told afterwards); closing only ever sets a flag.
+
+import CNGHTTP2
+import NIOCore
+import Wire
+
+final class ServerConnection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let loop: ServerLoop
+    let endpoint: Endpoint
+    let remoteAddress: String
+    /// Set by the TLS handler in front, once there is one.
+    let peerCommonName: String?
+
+    var session: OpaquePointer!
+    private(set) var context: ChannelHandlerContext?
+
+    /// In the loop's list of connections to flush.
+    var isDirty = false
+    /// nghttp2 is running; it must not be entered or freed.
+    private(set) var isInSession = false
+    private(set) var isSending = false
+    private var isFlushing = false
+    private var isGone = false
+
+    /// Calls of this connection, a list through their slots.
+    var firstCall = CallTable.none
+    var openCalls = 0
+    /// The call whose header list is being received.
+    var currentHead = CallTable.none
+    /// Calls whose request lies in the read being parsed.
+    var borrowers: [UInt32] = []
+    /// Memory held by half-received messages, and by output that waits.
+    var partialBytes = 0
+    var queuedBytes = 0
+    /// Calls that will be reset behind the end of their answer.
+    var owedResets = 0
+
+    /// What happened while nghttp2 was emitting, to be told afterwards.
+    var closedWhileSending: [(call: UInt32, error: UInt32)] = []
+    var writableCalls: [(call: UInt32, generation: UInt32)] = []
+
+    var pings: PingPolicy
+    private var lastRead: UInt64
+    private var keepaliveTask: Scheduled<Void>?
+
+    enum Closing {
+        case no
+        /// GOAWAY was announced; calls in progress end by themselves.
+        case draining
+        /// As soon as what is queued is written.
+        case whenFlushed
+        case closed
+    }
+    var closing = Closing.no
+    /// The final GOAWAY of a drain, which names the last stream, was sent.
+    var isFinalGoawaySent = false
+
+    private var holdsRead = false
+
+    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?) {
+        self.loop = loop
+        self.endpoint = endpoint
+        self.remoteAddress = remoteAddress
+        self.peerCommonName = peerCommonName
+        pings = PingPolicy(endpoint.configuration.keepalive)
+        lastRead = loop.now
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        session = NGHTTP2Server.makeSession(self)
+        submitSettings()
+        loop.register(self)
+        lastRead = monotonicNanoseconds()
+        scheduleKeepalive(after: endpoint.configuration.keepalive.interval)
+        loop.markDirty(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { tearDown() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        tearDown()
+        loop.endBatch()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The socket failed: there is nobody to tell. channelInactive follows.
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        guard !isGone, closing != .closed else { return }
+        loop.beginBatch()
+        lastRead = loop.now
+        loop.counters.bytesReceived.add(buffer.readableBytes)
+        buffer.withUnsafeReadableBytes(parse)
+        loop.markDirty(self)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        loop.endBatch()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { loop.batch { loop.markDirty(self) } }
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// NIO asks to read on; while too much waits behind the socket it has to wait too.
+    func read(context: ChannelHandlerContext) {
+        if !context.channel.isWritable, !isGone,
+            nghttp2_session_get_outbound_queue_size(session) > TransportLimits.framesQueuedMax
+        {
+            holdsRead = true
+        } else {
+            context.read()
+        }
+    }
+
+    // MARK: Parsing
+
+    private func parse(_ bytes: UnsafeRawBufferPointer) {
+        precondition(!isInSession)
+        isInSession = true
+        let used = nghttp2_session_mem_recv(session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        isInSession = false
+        keepBorrowed()
+        if used < 0 {
+            // A broken preface, a flood or no memory. Other protocol errors are answered by nghttp2 itself.
+            loop.counters.connectionsRejected.add(1)
+            closeWhenFlushed()
+        }
+    }
+
+    // MARK: Emitting
+
+    /// Sends what there is to send, within the bounds of a turn. Called at the end of a batch.
+    func flush() {
+        guard let context, !isGone, !isFlushing, !isInSession else { return }
+        isFlushing = true
+        var turn = 0
+        while !isGone, context.channel.isWritable {
+            isInSession = true
+            isSending = true
+            let buffer = loop.staging.fill(emit)
+            let wasFull = loop.staging.isFull
+            isSending = false
+            isInSession = false
+            if let buffer {
+                turn += buffer.readableBytes
+                loop.counters.bytesSent.add(buffer.readableBytes)
+                context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+            }
+            tellAfterSending()
+            if !wasFull { break }
+            if turn >= TransportLimits.outputTurnBytes {
+                // The other connections' turn; this one goes on in the next.
+                let loop = loop
+                let this = Unmanaged.passRetained(self)
+                nonisolated(unsafe) let reference = this
+                loop.eventLoop.execute { loop.batch { loop.markDirty(reference.takeRetainedValue()) } }
+                break
+            }
+        }
+        isFlushing = false
+        guard !isGone else { return }
+        if holdsRead, context.channel.isWritable {
+            holdsRead = false
+            context.read()
+        }
+        closeIfDone(context)
+    }
+
+    private func emit() {
+        while !loop.staging.isFull {
+            var bytes: UnsafePointer<UInt8>?
+            let length = nghttp2_session_mem_send(session, &bytes)
+            if length < 0 {
+                closing = .whenFlushed
+                return
+            }
+            if length == 0 { return }
+            loop.staging.append(bytes.unsafelyUnwrapped, length)
+        }
+    }
+
+    // MARK: Closing
+
+    func closeWhenFlushed() {
+        if closing != .closed { closing = .whenFlushed }
+        loop.markDirty(self)
+    }
+
+    private func closeIfDone(_ context: ChannelHandlerContext) {
+        switch closing {
+        case .closed: return
+        case .no, .draining:
+            guard nghttp2_session_want_read(session) == 0, nghttp2_session_want_write(session) == 0 else {
+                if closing == .draining, isFinalGoawaySent, openCalls == 0 { break }
+                return
+            }
+        case .whenFlushed:
+            // A peer that does not read must not keep a refused connection: what the socket takes now is enough.
+            break
+        }
+        closing = .closed
+        nonisolated(unsafe) let context = context
+        let written = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+        let limit = context.eventLoop.scheduleTask(in: .seconds(1)) { context.close(promise: nil) }
+        written.futureResult.whenComplete { _ in
+            limit.cancel()
+            context.close(promise: nil)
+        }
+    }
+
+    /// The channel is gone, or soon will be: every call is cancelled, the session freed.
+    private func tearDown() {
+        guard !isGone, session != nil else { return }
+        precondition(!isInSession, "a connection was torn down from inside its session")
+        isGone = true
+        closing = .closed
+        keepaliveTask?.cancel()
+        loop.batch {
+            while firstCall != CallTable.none {
+                let index = firstCall
+                cancel(index, .connectionLost)
+                release(index)
+            }
+        }
+        closedWhileSending.removeAll()
+        writableCalls.removeAll()
+        nghttp2_session_del(session)
+        session = nil
+        context = nil
+        loop.unregister(self)
+    }
+
+    /// Announces that no new calls are taken and lets those in progress end.
+    func drain() {
+        guard !isGone, closing == .no else { return }
+        closing = .draining
+        nghttp2_submit_shutdown_notice(session)
+        // When its acknowledgement comes, the client has seen the notice: what it had sent before is here.
+        nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+        loop.markDirty(self)
+    }
+
+    func sendFinalGoaway() {
+        guard !isGone, closing == .draining, !isFinalGoawaySent else { return }
+        isFinalGoawaySent = true
+        nghttp2_submit_goaway(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nghttp2_session_get_last_proc_stream_id(session),
+            NGHTTP2_NO_ERROR.rawValue, nil, 0)
+        loop.markDirty(self)
+    }
+
+    /// Ends everything now.
+    func terminate() {
+        guard !isGone else { return }
+        var index = firstCall
+        while index != CallTable.none {
+            let slot = loop.calls[index]
+            let next = slot.pointee.next
+            if slot.pointee.flags.contains(.alive) {
+                end(index, slot, .unavailable, "the server is shutting down", telling: .shutdown)
+            }
+            index = next
+        }
+        if !isFinalGoawaySent {
+            closing = .draining
+            sendFinalGoaway()
+        }
+        closeWhenFlushed()
+    }
+
+    // MARK: Keepalive
+
+    private func scheduleKeepalive(after wait: Duration) {
+        let nanoseconds = Int64(clamping: wait.nanosecondsClamped)
+        nonisolated(unsafe) weak let this = self
+        keepaliveTask = loop.eventLoop.scheduleTask(in: .nanoseconds(nanoseconds)) { this?.keepaliveFired() }
+    }
+
+    private var keepalivePinged: UInt64?
+
+    private func keepaliveFired() {
+        guard !isGone else { return }
+        let policy = endpoint.configuration.keepalive
+        let now = monotonicNanoseconds()
+        if let pinged = keepalivePinged {
+            keepalivePinged = nil
+            if lastRead < pinged {
+                // The client did not answer: it is gone, whatever the kernel believes.
+                context?.close(promise: nil)
+                return
+            }
+        }
+        let idle = now &- lastRead
+        let interval = policy.interval.nanosecondsClamped
+        if idle >= interval {
+            keepalivePinged = now
+            loop.batch {
+                nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+                loop.markDirty(self)
+            }
+            scheduleKeepalive(after: policy.timeout)
+        } else {
+            scheduleKeepalive(after: .nanoseconds(Int64(clamping: interval - idle)))
+        }
+    }
+
+    // MARK: Settings
+
+    private func submitSettings() {
+        var settings = [
+            nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_MAX_FRAME_SIZE.rawValue), value: 16384),
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+                value: UInt32(TransportLimits.streamWindowBytes)),
+        ]
+        if endpoint.configuration.concurrentStreamsMax != .max {
+            settings.append(
+                nghttp2_settings_entry(
+                    settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+                    value: endpoint.configuration.concurrentStreamsMax))
+        }
+        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
+        nghttp2_session_set_local_window_size(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(TransportLimits.connectionWindowBytes))
+    }
+}

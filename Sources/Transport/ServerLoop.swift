@@ -1,0 +1,233 @@
+// What one event loop keeps for all its connections: the slab of calls, deadlines, the answer arena, batches.
+
+import NIOCore
+import Wire
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// One NIO event loop serving connections. All state is confined to that loop; `execute` may be called from
+/// any thread.
+///
+/// A server makes a fixed number of loops and never frees them: handles of calls hold plain pointers to their
+/// loop, so that copying one costs nothing and a handle that outlives its server is still only stale.
+public final class ServerLoop: @unchecked Sendable {
+    // Unchecked: every stored variable is used on `eventLoop` only.
+
+    public let index: Int
+    public let eventLoop: any EventLoop
+    public let counters = LoopCounters()
+
+    var calls = CallTable()
+    /// Answers are written here by handlers and copied from here into the socket buffer, once per batch.
+    let arena = ByteSink(capacity: 16 << 10)
+    let staging: OutputStaging
+    /// Monotonic nanoseconds at the start of the batch.
+    private(set) var now: UInt64
+
+    private var deadlines = DeadlineHeap()
+    private var armedDeadline = UInt64.max
+    private var inBatch = false
+    private var flushScheduled = false
+    private var dirty: [ServerConnection] = []
+    private var arenaCalls: [UInt32] = []
+    private var isWritingArena = false
+    private var connections: [ObjectIdentifier: ServerConnection] = [:]
+    private var http1Connections: [ObjectIdentifier: HTTP1Handler] = [:]
+
+    init(index: Int, eventLoop: any EventLoop) {
+        self.index = index
+        self.eventLoop = eventLoop
+        staging = OutputStaging()
+        now = monotonicNanoseconds()
+        _ = Unmanaged.passRetained(self)
+    }
+
+    /// Runs `body` on the loop, then sends what all connections have to send. From any thread. Hand in many
+    /// answers at once: they cost one wake-up and one write per connection.
+    public func execute(_ body: @escaping @Sendable () -> Void) {
+        eventLoop.execute { self.batch(body) }
+    }
+
+    /// Runs `body` now when called on the loop, otherwise as `execute`.
+    func executeInline(_ body: @escaping @Sendable () -> Void) {
+        if eventLoop.inEventLoop { batch(body) } else { execute(body) }
+    }
+
+    // MARK: Batches
+
+    /// Runs `body` with output collected, and sends it afterwards. Nested batches belong to the outer one.
+    @inline(__always)
+    func batch(_ body: () -> Void) {
+        if inBatch {
+            body()
+            return
+        }
+        beginBatch()
+        body()
+        endBatch()
+    }
+
+    @inline(__always)
+    func beginBatch() {
+        guard !inBatch else { return }
+        inBatch = true
+        now = monotonicNanoseconds()
+    }
+
+    /// Flushes every connection that has something to say, then empties the arena.
+    func endBatch() {
+        guard inBatch else { return }
+        var position = 0
+        // Flushing can make further connections dirty (a handler told of writability answers elsewhere).
+        while position < dirty.count {
+            let connection = dirty[position]
+            position += 1
+            connection.isDirty = false
+            connection.flush()
+        }
+        dirty.removeAll(keepingCapacity: true)
+        inBatch = false
+        emptyArena()
+    }
+
+    /// Puts a connection on the list of those to be flushed at the end of the batch.
+    func markDirty(_ connection: ServerConnection) {
+        guard !connection.isDirty else { return }
+        connection.isDirty = true
+        dirty.append(connection)
+        guard !inBatch, !flushScheduled else { return }
+        // Used outside a batch, e.g. from a task that the application scheduled on the loop.
+        flushScheduled = true
+        eventLoop.execute {
+            self.flushScheduled = false
+            self.batch {}
+        }
+    }
+
+    // MARK: Arena
+
+    /// Writes one framed message into the arena; the range includes the five bytes of its frame header.
+    /// `extra` is the part of the message that follows from elsewhere.
+    @inline(__always)
+    func writeMessage(extra: Int, _ write: (ByteSink) -> Void) -> Range<Int> {
+        precondition(!isWritingArena, "a message was started while another one is being written")
+        isWritingArena = true
+        let start = arena.count
+        arena.append(zeros: 5)
+        write(arena)
+        isWritingArena = false
+        let length = arena.count - start - 5 + extra
+        precondition(length >= extra, "a message writer removed bytes that it did not write")
+        (arena.base + start).storeBytes(of: 0, as: UInt8.self)
+        (arena.base + start).storeBytes(of: UInt32(clamping: length).bigEndian, toByteOffset: 1, as: UInt32.self)
+        return start..<arena.count
+    }
+
+    /// Plain bytes without a frame header, for HTTP.
+    func writeBytes(_ write: (ByteSink) -> Void) -> Range<Int> {
+        precondition(!isWritingArena)
+        let start = arena.count
+        write(arena)
+        return start..<arena.count
+    }
+
+    /// Forgets the bytes from `start` on: the last message written is not wanted.
+    func dropArena(from start: Int) { arena.truncate(to: start) }
+
+    @inline(__always)
+    func noteArena(_ slotIndex: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
+        guard !slot.pointee.flags.contains(.inArena) else { return }
+        slot.pointee.flags.insert(.inArena)
+        arenaCalls.append(slotIndex)
+    }
+
+    private func emptyArena() {
+        for index in arenaCalls {
+            let slot = calls[index]
+            guard slot.pointee.flags.contains(.inArena) else { continue }
+            slot.pointee.flags.remove(.inArena)
+            if !slot.pointee.output.isEmpty { slot.pointee.output.leaveArena(arena.base) }
+        }
+        arenaCalls.removeAll(keepingCapacity: true)
+        arena.clear(keeping: TransportLimits.arenaKeptBytes)
+    }
+
+    // MARK: Deadlines
+
+    func setDeadline(_ slotIndex: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ deadline: UInt64) {
+        slot.pointee.deadline = deadline
+        deadlines.insert(.init(deadline: deadline, slot: slotIndex)) { calls[$0].pointee.heapIndex = Int32($1) }
+        if deadline < armedDeadline { arm(deadline) }
+    }
+
+    @inline(__always)
+    func clearDeadline(_ slot: UnsafeMutablePointer<CallSlot>) {
+        let position = slot.pointee.heapIndex
+        guard position >= 0 else { return }
+        slot.pointee.heapIndex = -1
+        deadlines.remove(at: Int(position)) { calls[$0].pointee.heapIndex = Int32($1) }
+    }
+
+    /// One scheduled task stands for the whole heap. It is not moved when the first deadline goes away: it
+    /// fires, finds nothing due and arms for the next, which costs less than moving it for every call.
+    private func arm(_ deadline: UInt64) {
+        armedDeadline = deadline
+        let wait = deadline > now ? deadline - now : 0
+        eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: wait))) { self.deadlineFired(deadline) }
+    }
+
+    private func deadlineFired(_ deadline: UInt64) {
+        // A task armed for a later deadline than the present one was overtaken.
+        guard deadline == armedDeadline else { return }
+        armedDeadline = .max
+        batch {
+            now = monotonicNanoseconds()
+            while let first = deadlines.first, first.deadline <= now {
+                let slot = calls[first.slot]
+                clearDeadline(slot)
+                slot.pointee.connection?._withUnsafeGuaranteedRef { $0.deadlineExceeded(first.slot) }
+            }
+            if let first = deadlines.first { arm(first.deadline) }
+        }
+    }
+
+    var deadlineCount: Int { deadlines.count }
+
+    // MARK: Connections
+
+    func register(_ connection: ServerConnection) {
+        connections[ObjectIdentifier(connection)] = connection
+    }
+
+    func unregister(_ connection: ServerConnection) {
+        connections[ObjectIdentifier(connection)] = nil
+    }
+
+    func register(http1 handler: HTTP1Handler) { http1Connections[ObjectIdentifier(handler)] = handler }
+
+    func unregister(http1 handler: HTTP1Handler) { http1Connections[ObjectIdentifier(handler)] = nil }
+
+    // Copies of the lists, because connections may go meanwhile.
+
+    func drainConnections() {
+        for connection in Array(connections.values) { connection.drain() }
+        for handler in Array(http1Connections.values) { handler.drain() }
+    }
+
+    func sendFinalGoaways() {
+        for connection in Array(connections.values) { connection.sendFinalGoaway() }
+    }
+
+    func terminateConnections() {
+        for connection in Array(connections.values) { connection.terminate() }
+        for handler in Array(http1Connections.values) { handler.terminate() }
+    }
+
+    /// After the event loop has ended: frees the slab. Handles are stale from then on.
+    func destroy() {
+        guard calls.takenCount == 0 else { return }
+        calls.destroy()
+    }
+}
