@@ -1,0 +1,104 @@
+// Logs, traces, TLS parameters and authentication.
+
+import DatastoreTracing
+
+extension ConfigurationBuilder {
+    mutating func logSettings() throws(ConfigurationError) -> LogSettings {
+        let logger = values.string("logger")
+        guard logger == "zap" else { throw ConfigurationError("unknown logger option \(quoted(logger))") }
+        let levelText = values.string("log-level")
+        guard let level = LogLevel(name: levelText) else {
+            throw ConfigurationError("unrecognized level: \(quoted(levelText))")
+        }
+        let formatText = values.string("log-format")
+        guard let format = LogFormat(rawValue: formatText) else {
+            throw ConfigurationError("unknown log format: \(formatText), supported values json, console")
+        }
+        let texts = values.strings("log-outputs")
+        let outputs: LogOutputs
+        do { outputs = try LogOutputs(texts) } catch { throw ConfigurationError(error.description) }
+        return LogSettings(
+            level: level, format: format, outputs: outputs, outputTexts: texts,
+            rotation: try logRotation(outputs))
+    }
+
+    private func logRotation(_ outputs: LogOutputs) throws(ConfigurationError) -> LogRotation? {
+        guard values.boolean("enable-log-rotation") else { return nil }
+        guard outputs.files.count == 1 else {
+            throw ConfigurationError(
+                outputs.files.isEmpty
+                    ? "log rotation requires a file in --log-outputs"
+                    : "log rotation requires a single file in --log-outputs")
+        }
+        return try LogRotation(values.string("log-rotation-config-json"))
+    }
+
+    func traceExport() throws(ConfigurationError) -> TraceExport {
+        let isEnabled = values.boolean("enable-distributed-tracing")
+        let rate = values.signed("distributed-tracing-sampling-rate")
+        if isEnabled && !(0...1_000_000).contains(rate) {
+            throw ConfigurationError(
+                "distributed tracing sampling rate must be between 0 and 1000000 per million (set to \(rate))")
+        }
+        return TraceExport(
+            isEnabled: isEnabled, address: values.string("distributed-tracing-address"),
+            serviceName: values.string("distributed-tracing-service-name"),
+            instanceID: values.string("distributed-tracing-instance-id"), samplesPerMillion: rate)
+    }
+
+    mutating func authenticationSettings() throws(ConfigurationError) -> AuthenticationSettings {
+        let token = try AuthToken(values.string("auth-token"), lines: &lines)
+        var cost = values.unsigned("bcrypt-cost")
+        if !(4...31).contains(cost) {
+            note(
+                .warn, "use default bcrypt-cost instead of the invalid given bcrypt-cost", .int("min-cost", 4),
+                .int("max-cost", 31), .int("default-cost", 10), .uint64("given-cost", cost))
+            cost = 10
+        }
+        return AuthenticationSettings(
+            token: token, bcryptCost: Int(cost), simpleTokenTTLSeconds: values.unsigned("auth-token-ttl"))
+    }
+
+    func checkSecurity() throws(ConfigurationError) {
+        let versions = ["", "TLS1.2", "TLS1.3"]
+        let minimum = values.string("tls-min-version")
+        let maximum = values.string("tls-max-version")
+        for version in [minimum, maximum] where !versions.contains(version) {
+            throw ConfigurationError("unexpected TLS version \(quoted(version))")
+        }
+        if minimum == "TLS1.3" && maximum == "TLS1.2" {
+            throw ConfigurationError("min version (TLS1.3) is greater than max version (TLS1.2)")
+        }
+        let suites = values.strings("cipher-suites")
+        for suite in suites where !CipherSuites.names.contains(suite) {
+            throw ConfigurationError("unexpected TLS cipher suite \(quoted(suite))")
+        }
+        if !suites.isEmpty && minimum == "TLS1.3" {
+            throw ConfigurationError("cipher suites cannot be configured when only TLS1.3 is enabled")
+        }
+        if !values.strings("peer-cert-allowed-cn").isEmpty && !values.strings("peer-cert-allowed-hostname").isEmpty {
+            throw ConfigurationError("peer-cert-allowed-cn and peer-cert-allowed-hostname are mutually exclusive")
+        }
+        if values.unsigned("self-signed-cert-validity") == 0 {
+            throw ConfigurationError("selfSignedCertValidity is invalid,it should be greater than 0")
+        }
+    }
+}
+
+/// Cipher suites that may be named.
+enum CipherSuites {
+    static let names: Set<String> = [
+        "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_RSA_WITH_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+        "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_RSA_WITH_RC4_128_SHA",
+        "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+        "TLS_ECDHE_RSA_WITH_RC4_128_SHA", "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    ]
+}
