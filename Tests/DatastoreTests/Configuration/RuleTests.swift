@@ -1,0 +1,213 @@
+// Defaults, and the rules that bind several flags.
+
+import DatastoreTracing
+import Testing
+
+@testable import Datastore
+
+struct ConfigurationRuleTests {
+    @Test func defaultsAreEtcds() throws {
+        let configuration = try #require(configure().configuration)
+        #expect(configuration.name == "default" && configuration.dataDirectory == "default.etcd")
+        #expect(configuration.walDirectory == "default.etcd/member/wal" && !configuration.isWALDedicated)
+        #expect(configuration.lines("'data-dir' was empty; using default").first?.fields == [.string("data-dir", "default.etcd")])
+        #expect(configuration.hasLine("it isn't recommended to use default name"))
+        #expect(configuration.raft.heartbeatMilliseconds == 100 && configuration.raft.electionTicks == 10)
+        #expect(configuration.raft.snapshotCount == 10_000 && configuration.raft.snapshotCatchUpEntries == 5_000)
+        #expect(configuration.raft.preVote && configuration.strictReconfigurationCheck)
+        #expect(configuration.backend.quotaBytes == 2_147_483_648)
+        #expect(configuration.backend.batchInterval == .milliseconds(100) && configuration.backend.batchLimit == 10_000)
+        #expect(configuration.limits.requestBytesMaximum == 1_572_864)
+        #expect(configuration.limits.receiveBytesMaximum == 1_572_864 + 524_288)
+        #expect(configuration.limits.transactionOperationsMaximum == 128)
+        #expect(configuration.limits.concurrentStreamsMaximum == .max)
+        #expect(configuration.keepalive.pingInterval == .hours(2) && configuration.keepalive.sendsPings)
+        #expect(configuration.listenClientURLs.map(\.text) == ["http://localhost:2379"])
+        #expect(configuration.listenPeerURLs.map(\.text) == ["http://localhost:2380"])
+        #expect(configuration.listenMetricsURLs.isEmpty && configuration.listenClientHTTPURLs.isEmpty)
+        #expect(configuration.corsOrigins == ["*"] && configuration.hostWhitelist == ["*"])
+        #expect(configuration.initialClusterState == .new && configuration.initialClusterToken == "etcd-cluster")
+        #expect(configuration.compaction.policy == .off && configuration.compaction.mode == .periodic)
+        #expect(configuration.maintenance.watchProgressNotifyInterval == .minutes(10))
+        #expect(configuration.maintenance.compactionBatchLimit == 1_000)
+        #expect(configuration.warningApplyDuration == .milliseconds(100))
+        #expect(configuration.warningUnaryRequestDuration == .milliseconds(300))
+        #expect(configuration.logging.level == .info && configuration.logging.format == .json)
+        #expect(configuration.logging.outputs == .standardError && configuration.logging.rotation == nil)
+        #expect(configuration.authentication.token == .simple && configuration.authentication.bcryptCost == 10)
+        #expect(!configuration.metricsAreExtensive && !configuration.servesProfiles && configuration.servesGateway)
+        #expect(configuration.deferredLines.last?.message == "Running: ")
+        #expect(configuration.deferredLines.last?.fields == [.strings("args", ["martlet"])])
+    }
+
+    @Test func zerosStandForDefaults() throws {
+        let configuration = try #require(
+            configure(
+                "--snapshot-count=0", "--snapshot-catchup-entries=0", "--warning-unary-request-duration=0",
+                "--watch-progress-notify-interval=0s", "--compaction-sleep-interval=0", "--backend-batch-interval=0s"
+            ).configuration)
+        #expect(configuration.raft.snapshotCount == 10_000 && configuration.hasLine("updating snapshot-count to default"))
+        #expect(configuration.raft.snapshotCatchUpEntries == 5_000)
+        #expect(configuration.warningUnaryRequestDuration == .milliseconds(300))
+        #expect(configuration.maintenance.watchProgressNotifyInterval == .minutes(10))
+        #expect(configuration.maintenance.compactionSleepInterval == .milliseconds(10))
+        #expect(configuration.backend.batchInterval == .milliseconds(100))
+    }
+
+    @Test func quotasHaveThreeForms() {
+        #expect(configure("--quota-backend-bytes=-1").configuration?.backend.quotaBytes == nil)
+        #expect(configure("--quota-backend-bytes=53248").configuration?.backend.quotaBytes == 53_248)
+        #expect(configure("--quota-backend-bytes", "-1").configuration != nil)
+    }
+
+    @Test(arguments: [
+        (["--heartbeat-interval=0"], "--heartbeat-interval must be >0 (set to 0ms)"),
+        (["--election-timeout=0"], "--election-timeout must be >0 (set to 0ms)"),
+        (["--heartbeat-interval=201"],
+            "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[201ms]"),
+        (["--heartbeat-interval=18446744073709551615"],
+            "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[18446744073709551615ms]"),
+        (["--election-timeout=50001"], "--election-timeout[50001ms] is too long, and should be set less than 50000ms"),
+        (["--feature-gates=LeaseCheckpointPersist=true"],
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"),
+        (["--compact-hash-check-time=0s"], "--compact-hash-check-time must be >0 (set to 0s)"),
+        (["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+            "min version (TLS1.3) is greater than max version (TLS1.2)"),
+        (["--tls-min-version=TLS1.1"], "unexpected TLS version \"TLS1.1\""),
+        (["--cipher-suites=NOPE"], "unexpected TLS cipher suite \"NOPE\""),
+        (["--cipher-suites=TLS_AES_128_GCM_SHA256", "--tls-min-version=TLS1.3"],
+            "cipher suites cannot be configured when only TLS1.3 is enabled"),
+        (["--enable-distributed-tracing", "--distributed-tracing-sampling-rate=1000001"],
+            "distributed tracing sampling rate must be between 0 and 1000000 per million (set to 1000001)"),
+        (["--auto-compaction-mode="], "undefined auto-compaction-mode"),
+        (["--auto-compaction-mode=x"], "unknown auto-compaction-mode \"x\""),
+        (["--auto-compaction-retention=x"], "error parsing CompactionRetention: time: invalid duration \"x\""),
+        (["--auto-compaction-retention=-1"], "error parsing CompactionRetention: time: invalid duration \"-1\""),
+        (["--auto-compaction-retention=9223372036854775807"],
+            "error parsing CompactionRetention: \"9223372036854775807\" hours are too many"),
+        (["--enable-log-rotation"], "log rotation requires a file in --log-outputs"),
+        (["--enable-log-rotation", "--log-outputs=/a,/b"], "log rotation requires a single file in --log-outputs"),
+        (["--enable-log-rotation", "--log-outputs=/a", "--log-rotation-config-json={"],
+            "improperly formatted log rotation config"),
+        (["--enable-log-rotation", "--log-outputs=/a", "--log-rotation-config-json={\"maxsize\":\"x\"}"],
+            "invalid log rotation config"),
+        (["--log-outputs=default,/a"], "multi logoutput for \"default\" is not supported yet"),
+        (["--log-level=loud"], "unrecognized level: \"loud\""),
+        (["--log-format=xml"], "unknown log format: xml, supported values json, console"),
+        (["--logger=capnslog"], "unknown logger option \"capnslog\""),
+        (["--auth-token=kerberos"], "auth: invalid auth options"),
+        (["--auth-token=jwt"], "auth: invalid auth options"),
+        (["--auth-token=jwt,sign-method=XX"], "auth: invalid auth options"),
+        (["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set"),
+        (["--discovery-fallback=proxy"], "v2 proxy is deprecated, and discovery fallback must be \"exit\""),
+        (["--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"],
+            "peer-cert-allowed-cn and peer-cert-allowed-hostname are mutually exclusive"),
+        (["--self-signed-cert-validity=0"], "selfSignedCertValidity is invalid,it should be greater than 0"),
+    ] as [([String], String)])
+    func brokenRulesAreTold(arguments: [String], reason: String) {
+        #expect(Configuration.parse(arguments: arguments, environment: [:]) { nil }.refusal == reason)
+    }
+
+    @Test(arguments: [
+        "--config-file=/x", "--cert-file=/x", "--key-file=/x", "--client-cert-auth", "--trusted-ca-file=/x",
+        "--auto-tls", "--force-new-cluster", "--discovery-srv=example.com", "--client-crl-file=/x",
+    ])
+    func whatWouldBeDangerousToIgnoreIsRefused(argument: String) {
+        let name = argument.prefix { $0 != "=" }
+        #expect(configure(argument).refusal == "\(name) is not supported by this build")
+    }
+
+    @Test func whatNeedsTLSOrPeersIsRefused() {
+        #expect(
+            configure("--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a:1").refusal
+                == "TLS is not supported by this build: cannot listen on https://127.0.0.1:1")
+        #expect(configure("--listen-peer-urls=https://127.0.0.1:1").refusal?.contains("TLS is not supported") == true)
+        #expect(
+            configure("--listen-client-urls=unixs://s:1", "--advertise-client-urls=unixs://s:1").refusal?
+                .contains("TLS is not supported") == true)
+        #expect(
+            configure("--initial-cluster=default=http://localhost:2380,b=http://localhost:9").refusal?
+                .contains("not supported by this build") == true)
+        #expect(configure("--auto-tls=false", "--cert-file=").configuration != nil)
+        #expect(configure(environment: ["ETCD_CONFIG_FILE": "/x"]).refusal == "--config-file is not supported by this build")
+    }
+
+    @Test func harmlessFlagsOfMissingFeaturesWarn() {
+        let configuration = configure("--memory-mlock", "--max-snapshots=3", "--v2-deprecation=gone").configuration
+        #expect(configuration?.lines("flag is accepted but has no effect in this build").first?.fields == [.string("flag", "memory-mlock")])
+        #expect(configuration?.hasLine("--v2-deprecation is deprecated and scheduled for removal") == true)
+        #expect(configuration?.hasLine("--max-snapshots is deprecated") == true)
+    }
+
+    @Test func compactionReadsHoursRevisionsAndDurations() throws {
+        func policy(_ mode: String, _ retention: String) throws -> AutoCompaction.Policy {
+            try AutoCompaction(mode: mode, retention: retention).policy
+        }
+        #expect(try policy("periodic", "1") == .period(.hours(1)))
+        #expect(try policy("periodic", "5m") == .period(.minutes(5)))
+        #expect(try policy("revision", "1000") == .revisions(1_000))
+        #expect(try policy("revision", "0") == .off)
+        #expect(try policy("periodic", "-1h") == .off)
+        #expect(try AutoCompaction(mode: "periodic", retention: "0").retention.description == "0s")
+    }
+
+    @Test func gatesCombineBySpecificity() throws {
+        func gates(_ text: String) throws -> FeatureGates { try FeatureGates.parse(text) }
+        #expect(try gates("").isOn(.fastLeaseKeepAlive) && !gates("").isOn(.leaseCheckpoint))
+        let all = try gates("AllAlpha=true, LeaseCheckpoint = false ,,")
+        #expect(all.isOn(.priorityRequest) && !all.isOn(.leaseCheckpoint) && all.isOn(.fastLeaseKeepAlive))
+        #expect(all.text == "LeaseCheckpoint=false")
+        #expect(try !gates("AllBeta=false").isOn(.txnModeWriteWithSharedBuffer))
+        #expect(try gates("InitialCorruptCheck=false,InitialCorruptCheck=1").isOn(.initialCorruptCheck))
+        #expect(throws: FeatureGates.Invalid(reason: "missing bool value for X")) { try gates("X") }
+        #expect(throws: FeatureGates.Invalid.self) { try gates("LeaseCheckpoint=maybe") }
+        // Repeated flags add up, as one list would.
+        let configuration = configure("--feature-gates=LeaseCheckpoint=true", "--feature-gates=LeaseCheckpointPersist=true").configuration
+        #expect(configuration?.features.isOn(.leaseCheckpoint) == true)
+        #expect(configure("--feature-gates=LeaseCheckpoint=true").configuration?.hasLine("Detected that checkpointing") == true)
+    }
+
+    @Test func tokensHaveOptions() throws {
+        var lines: [DeferredLogLine] = []
+        let token = try AuthToken("jwt,sign-method=RS256,pub-key=/p,priv-key=/k,ttl=10m,odd=1", lines: &lines)
+        #expect(
+            token == .jwt(JWTOptions(signMethod: "RS256", publicKeyPath: "/p", privateKeyPath: "/k", ttl: .minutes(10))))
+        #expect(lines.first?.fields == [.string("option", "odd")])
+        #expect(try AuthToken("jwt,sign-method=ES256", lines: &lines) == .jwt(JWTOptions(signMethod: "ES256", publicKeyPath: "", privateKeyPath: "", ttl: .minutes(5))))
+    }
+
+    @Test func aBadHashCostFallsBack() {
+        let configuration = configure("--bcrypt-cost=99").configuration
+        #expect(configuration?.authentication.bcryptCost == 10)
+        #expect(configuration?.hasLine("use default bcrypt-cost instead of the invalid given bcrypt-cost") == true)
+    }
+
+    @Test func rotationIsRead() throws {
+        let rotation = try LogRotation(#" {"maxsize": 5, "maxage":1,"maxbackups": 2, "localtime": true, "compress":false, "other": "x", "maxage": null} "#)
+        #expect(rotation.megabytesMaximum == 5 && rotation.ageDaysMaximum == 1 && rotation.backupsMaximum == 2)
+        #expect(rotation.usesLocalTime && !rotation.compresses)
+        #expect(try LogRotation("{}").megabytesMaximum == 0)
+        for text in ["", "[]", "{\"a\"}", "{\"a\":1,}", "{\"a\":1} x"] {
+            #expect(throws: ConfigurationError("improperly formatted log rotation config")) { try LogRotation(text) }
+        }
+    }
+
+    @Test func logsGoWhereTheyAreTold() throws {
+        let configuration = try #require(
+            configure("--log-outputs=stdout,/tmp/x,/tmp/x", "--log-level=DEBUG", "--log-format=console").configuration)
+        #expect(configuration.logging.level == .debug && configuration.logging.format == .console)
+        #expect(configuration.logging.outputs.destinations == [.file("/tmp/x"), .standardOutput])
+        #expect(configuration.logging.outputTexts == ["/tmp/x", "stdout"])
+        #expect(configuration.servesProfiles)
+    }
+
+    @Test func metricsAreBasicUnlessExtensive() {
+        #expect(configure("--metrics=extensive").configuration?.metricsAreExtensive == true)
+        #expect(configure("--metrics=whatever").configuration?.metricsAreExtensive == false)
+    }
+
+    @Test func versionsAgree() {
+        #expect(Version.clusterMajorMinor == "3.7")
+        #expect(Version.server.hasPrefix(Version.clusterMajorMinor) && Version.storage.hasPrefix(Version.clusterMajorMinor))
+    }
+}
