@@ -1,0 +1,78 @@
+// The multi-version key space on a revision log: what every read, every entry and every watcher goes to.
+//
+// Threads: one apply thread writes; any thread reads; one maintenance thread purges, collects garbage and writes
+// checkpoints. One lock guards the memory. The apply thread holds it from the first change of a chunk of entries
+// until `publish()`, so nobody meets a version that is not yet readable from the log; everybody else holds it for
+// some hundreds of keys at most and reads records without it. docs/mvcc.md tells the rest.
+
+import Storage
+import Synchronization
+import Wire
+
+public final class MVCCStore: @unchecked Sendable {
+    // Unchecked: everything mutable is guarded by `lock`, belongs to the apply thread or is atomic, as marked.
+
+    let lock = StoreLock()
+    let log: RevisionLog
+    let options: MVCCOptions
+
+    // Guarded by `lock`.
+    let table: VersionTable
+    var meta: MetaState
+    var pins = RevisionPins()
+    var compaction: CompactionState
+
+    // Apply thread only (what it changes under the lock is above).
+    /// Revision after the entries applied so far, published or not.
+    var workingRevision: Int64
+    var workingCompacted: Int64
+    /// Changes of the running entry.
+    var entryChanges: Int32 = 0
+    var isInEntry = false
+    var holdsLock = false
+    /// Guarded by `lock`: a failed publication left changes in the index that readers must look past.
+    var hasUnpublished = false
+    var appliedIndex: UInt64
+    var appliedTerm: UInt64
+
+    private let published: Atomic<Int64>
+    private let compacted: Atomic<Int64>
+
+    init(log: RevisionLog, options: MVCCOptions, restored: RestoredState) {
+        self.log = log
+        self.options = options
+        table = restored.table
+        meta = restored.meta
+        compaction = restored.compaction
+        workingRevision = restored.revision
+        workingCompacted = restored.compaction.scheduled
+        appliedIndex = restored.appliedIndex
+        appliedTerm = restored.appliedTerm
+        published = Atomic(restored.revision)
+        compacted = Atomic(restored.compaction.scheduled)
+    }
+
+    deinit { lock.deallocate() }
+
+    /// The newest revision that readers see; 1 in an empty store.
+    public var currentRevision: Int64 { published.load(ordering: .acquiring) }
+
+    /// The last compaction's revision; −1 before the first.
+    public var compactRevision: Int64 { compacted.load(ordering: .acquiring) }
+
+    func makeVisible() {
+        published.store(workingRevision, ordering: .releasing)
+        compacted.store(workingCompacted, ordering: .releasing)
+    }
+}
+
+/// Settings of a store.
+public struct MVCCOptions: Sendable {
+    /// Remember the hash of each compaction, as etcd does for its corruption checks. Costs a read of all live
+    /// records per compaction, in slices.
+    public var hashesCompactions = true
+    /// Answers up to this size are read at once; larger ones are pulled through a cursor.
+    public var smallAnswerBytes = 64 * 1024
+
+    public init() {}
+}

@@ -1,0 +1,161 @@
+// Sorting an answer by something other than its key, in slices: a heap of (head, slot), popped as far as the limit.
+
+import Storage
+import Wire
+
+/// The candidates of a sorted answer. By value, the head is the value's first eight bytes, and equal heads are
+/// decided by reading the records, so that memory stays a few bytes per key.
+struct RangeSorter {
+    struct Item {
+        var head: UInt64
+        var slot: UInt32
+    }
+
+    enum Phase {
+        case loading, heapifying(next: Int), popping
+    }
+
+    var items: [Item] = []
+    var phase = Phase.loading
+    /// Slots whose heads are not loaded yet.
+    var loaded = 0
+    let descending: Bool
+    /// Slots in their final order.
+    var sorted: [UInt32] = []
+    let wanted: Int
+}
+
+extension RangeCursor {
+    /// Work units of one slice of sorting.
+    private static let sortBudget = 2048
+    /// Values read by one slice of a sort by value.
+    private static let valueBudget = 64
+
+    func beginSort() {
+        let wanted = min(plan.limit ?? .max, slots.count)
+        more = slots.count > wanted
+        switch plan.order {
+        case .natural: preconditionFailure("natural order needs no sort")
+        case .byKeyDescending:
+            slots.reverse()
+            slots.removeLast(slots.count - wanted)
+            sorter = RangeSorter(descending: true, sorted: slots, wanted: wanted)
+            sorter!.phase = .popping
+        case .by(_, let descending):
+            sorter = RangeSorter(descending: descending, wanted: wanted)
+            sorter!.items.reserveCapacity(slots.count)
+        }
+        phase = .sorting
+    }
+
+    /// One slice of sorting; the last finds the length.
+    func stepSort() {
+        do {
+            switch sorter!.phase {
+            case .loading: try loadHeads()
+            case .heapifying(let next):
+                var index = next
+                var budget = RangeCursor.sortBudget
+                while index >= 0, budget > 0 {
+                    try siftDown(index)
+                    index -= 1
+                    budget -= 1
+                }
+                sorter!.phase = index < 0 ? .popping : .heapifying(next: index)
+            case .popping:
+                var budget = RangeCursor.sortBudget
+                while sorter!.sorted.count < sorter!.wanted, budget > 0 {
+                    sorter!.sorted.append(sorter!.items[0].slot)
+                    let last = sorter!.items.removeLast()
+                    if !sorter!.items.isEmpty {
+                        sorter!.items[0] = last
+                        try siftDown(0)
+                    }
+                    budget -= 1
+                }
+                if sorter!.sorted.count == sorter!.wanted { endSort() }
+            }
+        } catch {
+            failure = error
+            sorter = nil
+            phase = .ready
+        }
+    }
+
+    private func endSort() {
+        slots = sorter!.sorted
+        sorter = nil
+        keyValueCount = slots.count
+        // One sum over pinned versions; the lock is given back in between.
+        var index = 0
+        while index < slots.count {
+            let stop = min(index + StoreLimits.keysPerLockHold, slots.count)
+            locked {
+                for slot in slots[index..<stop] { elementsLength += plan.elementLength(store.table.slab[slot]) }
+            }
+            index = stop
+        }
+        phase = .ready
+    }
+
+    private func loadHeads() throws(StorageError) {
+        guard case .by(let target, _) = plan.order else { preconditionFailure("no sort target") }
+        let isByValue: Bool
+        if case .value = target { isByValue = true } else { isByValue = false }
+        let first = sorter!.loaded
+        let stop = min(first + (isByValue ? RangeCursor.valueBudget : StoreLimits.keysPerLockHold), slots.count)
+        if isByValue {
+            let sink = ByteSink(capacity: 4096)
+            for slot in slots[first..<stop] {
+                let value = try readValue(slot, into: sink)
+                sorter!.items.append(.init(head: keyHead(value, from: 0), slot: slot))
+            }
+        } else {
+            locked {
+                for slot in slots[first..<stop] {
+                    let record = store.table.slab[slot]
+                    let number: Int64
+                    switch target {
+                    case .version: number = record.pointee.version
+                    case .created: number = record.pointee.created
+                    case .modified, .value: number = record.pointee.main
+                    }
+                    sorter!.items.append(.init(head: UInt64(bitPattern: number), slot: slot))
+                }
+            }
+        }
+        sorter!.loaded = stop
+        if stop == slots.count { sorter!.phase = .heapifying(next: slots.count / 2 - 1) }
+    }
+
+    /// The value of a version, read into `sink`; empty if the record has none.
+    private func readValue(_ slot: UInt32, into sink: ByteSink) throws(StorageError) -> UnsafeRawBufferPointer {
+        let location = locked { store.table.slab[slot].pointee.location }
+        sink.clear()
+        try store.log.append(location, to: sink)
+        return StoredKeyValue.value(sink.bytes)
+    }
+
+    private func comesFirst(_ a: RangeSorter.Item, _ b: RangeSorter.Item) throws(StorageError) -> Bool {
+        if a.head != b.head { return (a.head < b.head) != sorter!.descending }
+        guard case .by(.value, _) = plan.order else { return false }
+        let left = ByteSink(capacity: 1024)
+        let right = ByteSink(capacity: 1024)
+        let order = compareKeys(try readValue(a.slot, into: left), try readValue(b.slot, into: right))
+        return sorter!.descending ? order > 0 : order < 0
+    }
+
+    private func siftDown(_ start: Int) throws(StorageError) {
+        var parent = start
+        let count = sorter!.items.count
+        while true {
+            var first = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < count {
+                if try comesFirst(sorter!.items[child], sorter!.items[first]) { first = child }
+            }
+            if first == parent { return }
+            sorter!.items.swapAt(parent, first)
+            parent = first
+        }
+    }
+}

@@ -1,0 +1,12 @@
+// What opening a store yields before it serves.
+
+/// The in-memory state as checkpoint and tail of the log gave it.
+struct RestoredState {
+    var table = VersionTable()
+    var meta = MetaState()
+    var compaction = CompactionState()
+    /// The newest revision; an empty store has 1.
+    var revision: Int64 = 1
+    var appliedIndex: UInt64 = 0
+    var appliedTerm: UInt64 = 0
+}
