@@ -1,16 +1,15 @@
 // Which text format a scraper gets.
+//
+// etcd answers in the older text format whatever a scraper prefers, and dashboards know the `le` labels of
+// that format (`1`, where OpenMetrics writes `1.0`). So do we, unless the scraper accepts OpenMetrics only.
 
 extension ExpositionFormat {
-    /// The best format for the value of an Accept header. Whoever accepts nothing we have gets plain text,
-    /// as every exporter does.
+    /// The format for the value of an Accept header: plain text wherever that is acceptable, also for whoever
+    /// accepts nothing we have, as every exporter does.
     public static func negotiated(accept: String?) -> ExpositionFormat {
         guard let accept else { return .text }
-        var best: (format: ExpositionFormat, quality: Double)?
-        for range in accept.split(separator: ",") {
-            guard let (format, quality) = parse(range), quality > 0 else { continue }
-            if quality > (best?.quality ?? 0) { best = (format, quality) }
-        }
-        return best?.format ?? .text
+        let acceptable = accept.split(separator: ",").compactMap(parse).filter { $0.1 > 0 }.map { $0.0 }
+        return acceptable.contains(.openMetrics) && !acceptable.contains(.text) ? .openMetrics : .text
     }
 
     private static func parse(_ range: Substring) -> (ExpositionFormat, Double)? {

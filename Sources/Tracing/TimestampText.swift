@@ -1,4 +1,4 @@
-// Moments as log lines have them: local zone, microseconds without trailing zeros, `Z` or `+0100`.
+// Moments as log lines have them: local zone, six digits of microseconds, `Z` or `+0100`.
 
 import Glibc
 
@@ -38,15 +38,11 @@ func appendTimestamp(_ local: tm, microseconds: UInt64, to bytes: inout [UInt8])
     two(local.tm_hour, before: ":")
     two(local.tm_min, before: ":")
     two(local.tm_sec)
-    if microseconds > 0 {
-        bytes.append(UInt8(ascii: "."))
-        var rest = microseconds
-        var scale: UInt64 = 100_000
-        while rest > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest / scale))
-            rest %= scale
-            scale /= 10
-        }
+    bytes.append(UInt8(ascii: "."))
+    var scale: UInt64 = 100_000
+    while scale > 0 {
+        bytes.append(UInt8(ascii: "0") + UInt8(microseconds / scale % 10))
+        scale /= 10
     }
     let offsetMinutes = Int32(local.tm_gmtoff / 60)
     if offsetMinutes == 0 {

@@ -38,6 +38,7 @@ public struct Configuration: Sendable, Equatable {
     public let initialCluster: InitialCluster
     public let initialClusterState: InitialClusterState
     public let initialClusterToken: String
+    public let discovery: DiscoverySettings
     public let strictReconfigurationCheck: Bool
     public let maxLearners: Int64
     public let compaction: AutoCompaction
@@ -72,6 +73,8 @@ public struct RaftSettings: Sendable, Equatable {
     public let snapshotCount: UInt64
     /// Entries kept behind a snapshot for slow followers.
     public let snapshotCatchUpEntries: UInt64
+    /// Snapshot files kept; 0 keeps all.
+    public let snapshotFilesMaximum: UInt64
     /// Log segments kept; 0 keeps all.
     public let walFilesMaximum: UInt64
     public let peerReadTimeout: Nanoseconds
@@ -117,6 +120,23 @@ public struct KeepaliveSettings: Sendable, Equatable {
 /// How a first start makes its cluster.
 public enum InitialClusterState: String, Sendable {
     case new, existing
+}
+
+/// How a cluster is found by a discovery service.
+public struct DiscoverySettings: Sendable, Equatable {
+    public let token: String
+    public let endpoints: [String]
+    public let dialTimeout: Nanoseconds
+    public let requestTimeout: Nanoseconds
+    public let keepaliveTime: Nanoseconds
+    public let keepaliveTimeout: Nanoseconds
+    public let usesInsecureTransport: Bool
+    public let skipsVerification: Bool
+    public let certificatePath: String
+    public let keyPath: String
+    public let authorityPath: String
+    public let user: String
+    public let password: String
 }
 
 /// Where and how to log.

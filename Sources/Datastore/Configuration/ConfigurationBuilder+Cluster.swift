@@ -31,6 +31,7 @@ extension ConfigurationBuilder {
             snapshotCatchUpEntries: countOrDefault(
                 "snapshot-catchup-entries", 5_000, "updating snapshot catch-up entries to default",
                 "given-snapshot-catchup-entries", "updated-snapshot-catchup-entries"),
+            snapshotFilesMaximum: values.unsigned("max-snapshots"),
             walFilesMaximum: values.unsigned("max-wals"),
             peerReadTimeout: max(values.duration("raft-read-timeout"), Self.peerTimeoutMinimum),
             peerWriteTimeout: max(values.duration("raft-write-timeout"), Self.peerTimeoutMinimum))
@@ -84,6 +85,20 @@ extension ConfigurationBuilder {
             throw ConfigurationError("--discovery-user must not hold a password when --discovery-password is set")
         }
         try UnsupportedFlags.checkDiscovery(values)
+    }
+
+    func discoverySettings() -> DiscoverySettings {
+        DiscoverySettings(
+            token: values.string("discovery-token"), endpoints: values.strings("discovery-endpoints"),
+            dialTimeout: values.duration("discovery-dial-timeout"),
+            requestTimeout: values.duration("discovery-request-timeout"),
+            keepaliveTime: values.duration("discovery-keepalive-time"),
+            keepaliveTimeout: values.duration("discovery-keepalive-timeout"),
+            usesInsecureTransport: values.boolean("discovery-insecure-transport"),
+            skipsVerification: values.boolean("discovery-insecure-skip-tls-verify"),
+            certificatePath: values.string("discovery-cert"), keyPath: values.string("discovery-key"),
+            authorityPath: values.string("discovery-cacert"), user: values.string("discovery-user"),
+            password: values.string("discovery-password"))
     }
 
     mutating func requestLimits() -> RequestLimits {

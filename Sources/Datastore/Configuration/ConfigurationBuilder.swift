@@ -66,6 +66,7 @@ struct ConfigurationBuilder {
             initialCluster: initialCluster,
             initialClusterState: InitialClusterState(rawValue: values.string("initial-cluster-state"))!,
             initialClusterToken: values.string("initial-cluster-token"),
+            discovery: discoverySettings(),
             strictReconfigurationCheck: values.boolean("strict-reconfig-check"),
             maxLearners: values.signed("max-learners"),
             compaction: compaction,

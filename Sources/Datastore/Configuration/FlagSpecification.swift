@@ -9,8 +9,8 @@ enum FlagKind: Sendable, Equatable {
     case duration
     /// Comma-separated, duplicates dropped, sorted.
     case strings
-    /// Comma-separated URLs, duplicates dropped, sorted.
-    case urls(alsoAllowed: [String])
+    /// Comma-separated URLs, duplicates dropped, sorted; empty for none.
+    case urls
     /// URLs or `*`.
     case origins
     case choice([String])

@@ -2,13 +2,13 @@
 
 extension FlagTable {
     static let cluster: [FlagSpecification] = [
-        .init("initial-advertise-peer-urls", .urls(alsoAllowed: []), "http://localhost:2380", .clustering,
+        .init("initial-advertise-peer-urls", .urls, "http://localhost:2380", .clustering,
             "peer URLs announced to others"),
         .init("initial-cluster", .string, "default=http://localhost:2380", .clustering, "bootstrap member map"),
         .init("initial-cluster-state", .choice(["new", "existing"]), "new", .clustering,
             "bootstrap a new cluster or join one; ignored once the WAL exists"),
         .init("initial-cluster-token", .string, "etcd-cluster", .clustering, "mixed into member and cluster IDs"),
-        .init("advertise-client-urls", .urls(alsoAllowed: []), "http://localhost:2379", .clustering,
+        .init("advertise-client-urls", .urls, "http://localhost:2379", .clustering,
             "client URLs published to the cluster"),
         .init("discovery-token", .string, "", .clustering, "v3 discovery: cluster token; requires discovery-endpoints"),
         .init("discovery-endpoints", .strings, "", .clustering,

@@ -5,7 +5,7 @@ extension FlagTable {
         .init("enable-pprof", .boolean, "false", .monitoring, "serve /debug/pprof/ on client URLs"),
         .init("metrics", .string, "basic", .monitoring,
             "basic or extensive, which adds histograms of gRPC handling times"),
-        .init("listen-metrics-urls", .urls(alsoAllowed: [""]), "", .monitoring,
+        .init("listen-metrics-urls", .urls, "", .monitoring,
             "extra listeners for /metrics and health paths only; https uses the client TLS files"),
         .init("logger", .string, "zap", .logging, "the logger; zap is the only value"),
         .init("log-outputs", .strings, "default", .logging, "default | stderr | stdout | systemd/journal | file paths"),

@@ -25,8 +25,8 @@ extension FlagKind {
             _ = try parseSigned(text)
         case .duration:
             if Nanoseconds(text) == nil { throw .parse }
-        case .urls(let alsoAllowed):
-            if !alsoAllowed.contains(text) { try Self.checkURLs(text) }
+        case .urls:
+            if !text.isEmpty { try Self.checkURLs(text) }
         case .origins:
             if text != "*" && !text.isEmpty { try Self.checkURLs(text) }
         case .choice(let values):

@@ -50,6 +50,11 @@ struct EndpointTests {
         #expect(configure("--listen-metrics-urls=http://host:1").refusal == "expected IP in URL for binding (http://host:1)")
     }
 
+    @Test func anEmptyListIsNoListener() {
+        #expect(configure("--listen-peer-urls=").configuration?.listenPeerURLs == [])
+        #expect(configure("--listen-metrics-urls=").configuration?.listenMetricsURLs == [])
+    }
+
     @Test func anAdvertisedURLNeedsAHost() {
         #expect(
             configure("--advertise-client-urls=http://:1").refusal

@@ -47,8 +47,6 @@ struct FlagParserTests {
             "invalid value \"Nope=true\" for flag -feature-gates: unrecognized feature gate: Nope"),
         (["--listen-client-urls=localhost:2379"],
             "invalid value \"localhost:2379\" for flag -listen-client-urls: URL scheme must be http, https, unix, or unixs: localhost:2379"),
-        (["--listen-peer-urls="],
-            "invalid value \"\" for flag -listen-peer-urls: URL scheme must be http, https, unix, or unixs: "),
         (["--name=a", "--snapshot-count", "\"q\\\n"],
             "invalid value \"\\\"q\\\\\\n\" for flag -snapshot-count: parse error"),
     ] as [([String], String)])

@@ -206,6 +206,29 @@ struct ConfigurationRuleTests {
         #expect(configure("--metrics=whatever").configuration?.metricsAreExtensive == false)
     }
 
+    @Test func theStartLineShowsEverything() throws {
+        let configuration = try #require(configure("--name=m").configuration)
+        let fields = configuration.startFields(memberInitialized: false, processorLimit: 2, processors: 2)
+        let expected = """
+            advertise-client-urls auto-compaction-interval auto-compaction-mode auto-compaction-retention
+            compact-check-time-interval corrupt-check-time-interval cors data-dir discovery-cacert
+            discovery-cert discovery-dial-timeout discovery-endpoints discovery-insecure-skip-tls-verify
+            discovery-insecure-transport discovery-keepalive-time discovery-keepalive-timeout discovery-key
+            discovery-request-timeout discovery-token discovery-user downgrade-check-interval election-timeout
+            etcd-version feature-gates force-new-cluster git-sha go-arch go-os go-version heartbeat-interval
+            host-whitelist initial-advertise-peer-urls initial-cluster initial-cluster-state
+            initial-cluster-token initial-corrupt-check initial-election-tick-advance listen-client-urls
+            listen-metrics-urls listen-peer-urls local-address max-concurrent-streams max-cpu-available
+            max-cpu-set max-learners max-request-bytes max-snapshots max-wals member-dir member-initialized name
+            pre-vote quota-backend-bytes snapshot-catchup-entries snapshot-count v2-deprecation wal-dir
+            wal-dir-dedicated
+            """
+        #expect(fields.map(\.name).sorted() == expected.split(whereSeparator: \.isWhitespace).map(String.init))
+        #expect(fields.first == .string("etcd-version", "3.7.1"))
+        #expect(fields.contains(.string("election-timeout", "1s")) && fields.contains(.int("quota-backend-bytes", 2_147_483_648)))
+        #expect(fields.contains(.string("wal-dir", "")) && fields.contains(.string("auto-compaction-retention", "0s")))
+    }
+
     @Test func versionsAgree() {
         #expect(Version.clusterMajorMinor == "3.7")
         #expect(Version.server.hasPrefix(Version.clusterMajorMinor) && Version.storage.hasPrefix(Version.clusterMajorMinor))
