@@ -63,7 +63,8 @@ public struct RestoredState: Sendable {
     public var hardState: HardState
     /// The configuration as of `applied`.
     public var configuration: ConfigurationState
-    /// Where `entries` begin: the snapshot or compaction point before them.
+    /// Where `entries` begin: the snapshot or compaction point before them. Its configuration is not used:
+    /// the one as of `applied` replaces it.
     public var snapshot: SnapshotMetadata
     /// The log after `snapshot.index`, without a gap.
     public var entries: [Entry]

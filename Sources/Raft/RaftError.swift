@@ -18,8 +18,6 @@ public enum RaftError: Error, Equatable, Sendable, CustomStringConvertible {
     case unknownMember(MemberID)
     /// A message that no correct member sends. It was ignored.
     case malformed(String)
-    /// A leader asks to overwrite an entry that is known to be committed: its log or ours was damaged.
-    case conflictsWithCommitted(LogIndex)
     /// The change cannot be made to the configuration in force.
     case invalidConfigurationChange(String)
     /// What was stored does not make up a log.
@@ -32,7 +30,6 @@ public enum RaftError: Error, Equatable, Sendable, CustomStringConvertible {
         case .localMessage: "raft: cannot step raft local message"
         case .unknownMember: "raft: cannot step as peer not found"
         case .malformed(let what): "raft: malformed message: \(what)"
-        case .conflictsWithCommitted(let index): "raft: entry \(index) conflicts with committed entry"
         case .invalidConfigurationChange(let why): why
         case .invalidRestoredState(let why): "raft: stored state is inconsistent: \(why)"
         }

@@ -193,7 +193,8 @@ struct SingleVoterTests {
         #expect(throws: RaftError.self) {
             try restore(
                 RestoredState(
-                    hardState: HardState(term: 1), configuration: voters, entries: [Entry(term: 2, index: 1)]))
+                    hardState: HardState(term: 2), configuration: voters,
+                    entries: [Entry(term: 2, index: 1), Entry(term: 1, index: 2)]))
         }
         #expect(throws: RaftError.self) {
             try restore(RestoredState(hardState: HardState(term: 1), configuration: voters, applied: 1))
@@ -202,6 +203,19 @@ struct SingleVoterTests {
             try restore(
                 RestoredState(configuration: ConfigurationState(voters: [MemberID(1)], learners: [MemberID(1)])))
         }
+    }
+
+    @Test func aTornWriteMayHaveLostTheHardState() throws {
+        // The entries and what was applied of them are there; term and commit index are those before.
+        let node = try RaftNode(
+            RaftConfiguration(id: MemberID(1), seed: 1),
+            restoring: RestoredState(
+                hardState: HardState(term: 1, vote: MemberID(1), commit: 0),
+                configuration: ConfigurationState(voters: [MemberID(1)]),
+                entries: [Entry(term: 1, index: 1), Entry(term: 3, index: 2)], applied: 1))
+        #expect(node.term == 3 && node.status.vote == .none && node.commitIndex == 1)
+        var writes = node
+        #expect(writes.ready().hardState == HardState(term: 3, vote: .none, commit: 1))
     }
 
     @Test func compactionKeepsWhatCameAfter() throws {

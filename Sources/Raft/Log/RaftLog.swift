@@ -39,11 +39,12 @@ struct RaftLog: Sendable {
         baseIndex = snapshot.index
         baseTerm = snapshot.term
         storage = state.entries
-        self.snapshot = Snapshot(metadata: snapshot)
+        self.snapshot = Snapshot()
         let last = snapshot.index + UInt64(storage.count)
         stable = last
         offered = last
-        committed = max(state.hardState.commit, snapshot.index)
+        // What is applied was committed, even if the commit index had not reached the disk.
+        committed = max(state.hardState.commit, snapshot.index, state.applied)
         applied = state.applied
         applying = state.applied
         var before = (index: snapshot.index, term: snapshot.term)
@@ -51,18 +52,19 @@ struct RaftLog: Sendable {
             guard entry.index == before.index + 1 else {
                 throw .invalidRestoredState("entry \(entry.index) follows entry \(before.index)")
             }
-            guard entry.term >= before.term, entry.term <= state.hardState.term else {
-                throw .invalidRestoredState(
-                    "entry \(entry.index) has term \(entry.term) after \(before.term), hard state \(state.hardState.term)")
+            guard entry.term >= before.term else {
+                throw .invalidRestoredState("entry \(entry.index) has term \(entry.term) after \(before.term)")
             }
             before = (entry.index, entry.term)
         }
         guard committed <= last else {
             throw .invalidRestoredState("commit \(committed) is out of range [\(snapshot.index), \(last)]")
         }
-        guard applied >= snapshot.index, applied <= committed else {
-            throw .invalidRestoredState("applied \(applied) is out of range [\(snapshot.index), \(committed)]")
+        guard applied >= snapshot.index else {
+            throw .invalidRestoredState("applied \(applied) is before the snapshot at \(snapshot.index)")
         }
+        self.snapshot.metadata = SnapshotMetadata(
+            index: applied, term: term(at: applied)!, configuration: state.configuration)
     }
 
     // Positions
@@ -155,14 +157,12 @@ struct RaftLog: Sendable {
 
     /// A leader's entries after (`index`, `term`), consecutive. Nil if the log does not have that entry, else
     /// the last index that now agrees with the leader.
-    mutating func append(
-        _ entries: [Entry], after index: LogIndex, term: Term
-    ) throws(RaftError) -> LogIndex? {
+    mutating func append(_ entries: [Entry], after index: LogIndex, term: Term) -> LogIndex? {
+        precondition(index >= committed, "raft: entries after \(index) would reach below commit \(committed)")
         guard matches(index: index, term: term) else { return nil }
         let end = index + UInt64(entries.count)
         guard let skipped = entries.firstIndex(where: { !matches(index: $0.index, term: $0.term) }) else { return end }
         let conflict = entries[skipped].index
-        guard conflict > committed else { throw .conflictsWithCommitted(conflict) }
         truncate(from: conflict)
         storage.append(contentsOf: entries[skipped...])
         return end
@@ -255,7 +255,7 @@ struct RaftLog: Sendable {
     mutating func record(_ snapshot: Snapshot) {
         let index = snapshot.metadata.index
         precondition(index <= applied, "raft: snapshot at \(index) is beyond applied \(applied)")
-        guard index > self.snapshot.metadata.index else { return }
+        guard index >= self.snapshot.metadata.index else { return }
         if let term = term(at: index) {
             precondition(term == snapshot.metadata.term, "raft: snapshot at \(index) has the wrong term")
         }

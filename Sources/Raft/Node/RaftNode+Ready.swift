@@ -53,6 +53,9 @@ extension RaftNode {
     /// Copies of them.
     public func entries(_ range: Range<LogIndex>) -> [Entry] { log.withEntries(range) { Array($0) } }
 
+    /// The lines since the last `ready()`, ahead of the next one.
+    public mutating func takeLogLines() -> [LogLine] { lines.take() }
+
     /// All that this and earlier Readies asked to write is durable. A leader counts its own copy now: with a
     /// quorum of one the entries are committed when this returns.
     public mutating func didPersist(_ token: PersistenceToken) {

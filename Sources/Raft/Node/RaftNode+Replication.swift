@@ -183,13 +183,13 @@ extension RaftNode {
 
     // The follower's side
 
-    mutating func takeAppend(_ message: borrowing Message) throws(RaftError) {
+    mutating func takeAppend(_ message: borrowing Message) {
         if message.index < log.committed {
             // Old news: all of it is there already.
             sendAfterAppend(Message(kind: .appendResponse, to: message.from, index: log.committed))
             return
         }
-        if let agreed = try log.append(message.entries, after: message.index, term: message.logTerm) {
+        if let agreed = log.append(message.entries, after: message.index, term: message.logTerm) {
             log.commit(through: min(message.commit, agreed))
             sendAfterAppend(Message(kind: .appendResponse, to: message.from, index: agreed))
             return

@@ -5,8 +5,8 @@ import Wire
 extension RaftNode {
     /// Takes a message from another member.
     ///
-    /// - Throws: `localMessage`, `unknownMember`, `malformed`, `conflictsWithCommitted`, `proposalDropped`. The
-    ///   message was ignored then; nothing that a member sends can do more harm than that.
+    /// - Throws: `localMessage`, `unknownMember`, `malformed`, `proposalDropped`, `readDropped`. The message was
+    ///   ignored then; nothing that a member sends can do more harm than that.
     public mutating func step(_ message: Message) throws(RaftError) {
         if message.kind.isLocal { throw .localMessage(message.kind) }
         if message.kind.isResponse, message.kind != .readIndexResponse, tracker.place(of: message.from) == nil {
@@ -121,7 +121,7 @@ extension RaftNode {
         switch message.kind {
         case .append:
             hear(leader: message.from)
-            try takeAppend(message)
+            takeAppend(message)
         case .heartbeat:
             hear(leader: message.from)
             try takeHeartbeat(message)

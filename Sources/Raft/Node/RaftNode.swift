@@ -72,8 +72,14 @@ public struct RaftNode: Sendable {
         log = try RaftLog(restoring: state)
         term = state.hardState.term
         vote = state.hardState.vote
+        // A write that was cut short may have left entries without the term that came with them. No vote of
+        // that term was given then: it would have been durable.
+        if log.lastTerm > term {
+            term = log.lastTerm
+            vote = .none
+        }
         random = SplitMix64(seed: configuration.seed)
-        offeredHardState = HardState(term: term, vote: vote, commit: log.committed)
+        offeredHardState = state.hardState
         offeredSoftState = SoftState(leader: .none, role: .follower)
         adopt(try MemberConfiguration(state.configuration))
         becomeFollower(term: term, leader: .none)
