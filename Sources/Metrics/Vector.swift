@@ -35,14 +35,10 @@ public final class Vector<Handle: Sendable>: Sendable {
 
 /// A series that is made when it is first wanted; afterwards one atomic load away.
 public final class LazySeries<Handle: Sendable>: Sendable {
-    private final class Box: Sendable {
-        let handle: Handle
-        init(_ handle: Handle) { self.handle = handle }
-    }
-
     private let vector: Vector<Handle>
     private let values: [String]
-    private let made = AtomicLazyReference<Box>()
+    /// The address of the handle once it is made; like the cells it leads to, that is never freed.
+    @usableFromInline let made = Atomic<UInt>(0)
 
     init(_ vector: Vector<Handle>, _ values: [String]) {
         self.vector = vector
@@ -50,9 +46,21 @@ public final class LazySeries<Handle: Sendable>: Sendable {
     }
 
     /// The handle, made now if this is the first use.
+    @inlinable @inline(__always)
     public var handle: Handle {
-        if let box = made.load() { return box.handle }
-        return made.storeIfNil(Box(vector.series(values))).handle
+        if let made = UnsafePointer<Handle>(bitPattern: made.load(ordering: .acquiring)) { return made.pointee }
+        return make()
+    }
+
+    @usableFromInline
+    func make() -> Handle {
+        let handle = vector.series(values)
+        let pointer = UnsafeMutablePointer<Handle>.allocate(capacity: 1)
+        pointer.initialize(to: handle)
+        let (isFirst, _) = made.compareExchange(
+            expected: 0, desired: UInt(bitPattern: pointer), successOrdering: .releasing, failureOrdering: .relaxed)
+        if !isFirst { pointer.deallocate() }  // handles are trivial: nothing to deinitialize
+        return handle
     }
 }
 

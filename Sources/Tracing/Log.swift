@@ -25,28 +25,46 @@ public final class Log: Sendable {
     public func named(_ name: String) -> Log { Log(core: core, name: name) }
 
     /// Whether lines of this level are written; ask before preparing expensive fields.
+    @inlinable
     public func isEnabled(_ level: LogLevel) -> Bool { core.isEnabled(level) }
 
     /// Writes a line if its level is on.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func log(
         _ level: LogLevel, _ message: @autoclosure () -> String, _ fields: @autoclosure () -> [LogField] = [],
         function: String = #function, file: String = #fileID, line: UInt = #line
     ) {
         guard core.isEnabled(level) else { return }
+        write(level, message(), fields, function, file, line)
+    }
+
+    @usableFromInline
+    func write(
+        _ level: LogLevel, _ message: String, _ fields: () -> [LogField], _ function: String, _ file: String,
+        _ line: UInt
+    ) {
+        guard let now = core.admit(level, message) else { return }
         core.write(
-            level, logger: name, message: message(), fields: fields(), caller: Self.caller(file, line),
+            level, at: now, logger: name, message: message, fields: fields(), caller: Self.caller(file, line),
             function: function)
     }
 
     /// `Datastore/Server.swift:12` from a file ID, which may have folders between.
     static func caller(_ file: String, _ line: UInt) -> String {
-        let parts = file.split(separator: "/")
-        return parts.suffix(2).joined(separator: "/") + ":" + String(line)
+        var slashes = 0
+        var start = file.utf8.endIndex
+        while start > file.utf8.startIndex {
+            let before = file.utf8.index(before: start)
+            if file.utf8[before] == UInt8(ascii: "/") { slashes += 1 }
+            if slashes == 2 { break }
+            start = before
+        }
+        return "\(file[start...]):\(line)"
     }
 }
 
 extension Log {
+    @inlinable @inline(__always)
     public func debug(
         _ message: @autoclosure () -> String, _ fields: @autoclosure () -> [LogField] = [],
         function: String = #function, file: String = #fileID, line: UInt = #line
@@ -54,6 +72,7 @@ extension Log {
         log(.debug, message(), fields(), function: function, file: file, line: line)
     }
 
+    @inlinable @inline(__always)
     public func info(
         _ message: @autoclosure () -> String, _ fields: @autoclosure () -> [LogField] = [],
         function: String = #function, file: String = #fileID, line: UInt = #line
@@ -68,6 +87,7 @@ extension Log {
         log(.info, message, fields, function: function, file: file, line: line)
     }
 
+    @inlinable @inline(__always)
     public func warn(
         _ message: @autoclosure () -> String, _ fields: @autoclosure () -> [LogField] = [],
         function: String = #function, file: String = #fileID, line: UInt = #line

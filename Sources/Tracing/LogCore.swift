@@ -4,7 +4,7 @@ import Synchronization
 
 /// The shared part of loggers. Make one at start, close it last.
 public final class LogCore: Sendable {
-    private let threshold: Atomic<UInt8>
+    @usableFromInline let threshold: Atomic<UInt8>
     private let format: LogFormat
     /// None when lines are not sampled.
     private let sampler: Mutex<Sampler?>
@@ -54,6 +54,7 @@ public final class LogCore: Sendable {
     }
 
     /// Whether lines of this level are written.
+    @inlinable @inline(__always)
     public func isEnabled(_ level: LogLevel) -> Bool { level.rawValue >= threshold.load(ordering: .relaxed) }
 
     /// Lines that were lost because the queue was full or an output failed.
@@ -65,11 +66,17 @@ public final class LogCore: Sendable {
     /// Writes what is left and stops. Lines that come later are dropped.
     public func close() { writer.close() }
 
-    func write(
-        _ level: LogLevel, logger: String, message: String, fields: [LogField], caller: String, function: String
-    ) {
+    /// The moment of a line that is to be written, nil for one that sampling leaves out. Asked before the
+    /// fields are built.
+    func admit(_ level: LogLevel, _ message: String) -> Int64? {
         let now = unixNanoseconds()
-        guard sampler.withLock({ $0?.admits(level, message, now: now) ?? true }) else { return }
+        return sampler.withLock { $0?.admits(level, message, now: now) ?? true } ? now : nil
+    }
+
+    func write(
+        _ level: LogLevel, at now: Int64, logger: String, message: String, fields: [LogField], caller: String,
+        function: String
+    ) {
         let withTrace = level >= .error && tracesStacks
         let line = LogLine(
             level: level, unixNanoseconds: now, logger: logger, caller: caller, message: message, fields: fields,

@@ -25,13 +25,15 @@ public struct DatastoreLogHandler: LogHandler {
     public func log(event: LogEvent) {
         let level = Self.ours(event.level)
         guard log.isEnabled(level) else { return }
+        let message = "\(event.message)"
+        guard let now = log.core.admit(level, message) else { return }
         var merged = metadataProvider?.get() ?? [:]
         merged.merge(metadata) { $1 }
         if let metadata = event.metadata { merged.merge(metadata) { $1 } }
         var fields = merged.sorted { $0.key < $1.key }.map { LogField.string($0.key, "\($0.value)") }
         if let error = event.error { fields.append(.error(error)) }
         log.core.write(
-            level, logger: log.name, message: "\(event.message)", fields: fields,
+            level, at: now, logger: log.name, message: message, fields: fields,
             caller: Log.caller(event.file, event.line), function: event.function)
     }
 

@@ -14,7 +14,7 @@ public struct SlowApply: Sendable {
     public var nanoseconds: UInt64
     public var threshold: Nanoseconds
     public var kind: ApplyKind
-    /// The request's text without secrets and values.
+    /// The request's text without secrets and values; see `RequestText`.
     public var request: String
     /// `size:12`, `range_response_count:3 size:120`, or empty when there is no response.
     public var response: String

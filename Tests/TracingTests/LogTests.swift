@@ -42,6 +42,16 @@ import Testing
     #expect(lines[1].contains("\"error\":\"disk\",\"stacktrace\":\"errorsAreWrittenAtOnceWithAStack()\\n\\tTracingTests/LogTests.swift:"))
 }
 
+@Test func aFatalLineIsWrittenBeforeTheEnd() async throws {
+    let result = await #expect(processExitsWith: .exitCode(1), observing: [\.standardErrorContent]) {
+        let log = Log(core: try LogCore())
+        log.info("before")
+        log.fatal("the end", .error("why"))
+    }
+    let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
+    #expect(text.contains("\"msg\":\"before\"}\n{\"level\":\"fatal\"") && text.contains("\"error\":\"why\",\"stacktrace\""))
+}
+
 @Test func stormsAreSampled() {
     var sampler = Sampler()
     var admitted = 0

@@ -49,3 +49,32 @@ import Testing
     #expect(statistics.fields[4] == .int("request count", -1))
     #expect(statistics.fields[8] == .string("request content", ""))
 }
+
+@Test func requestsAreShownWithoutValues() {
+    var text = RequestText()
+    text.header(id: 8_270_757_341_736_586_246)
+    text.message("put") {
+        $0.string("key", "foo2")
+        $0.number("value_size", 3)
+        $0.number("lease", 0)
+    }
+    #expect(text.text == "header:<ID:8270757341736586246 > put:<key:\"foo2\" value_size:3 > ")
+    var lease = RequestText()
+    lease.header(id: 1, username: "u", authRevision: 2)
+    lease.message("lease_grant") {
+        $0.number("ttl", -1)
+        $0.leaseID("id", 0x2c7_a1fb_61a9_cc05)
+        $0.word("empty", "")
+        $0.word("target", "VALUE")
+    }
+    #expect(
+        lease.text
+            == "header:<ID:1 username:\"u\" auth_revision:2 > lease_grant:<ttl:-1 id:02c7a1fb61a9cc05 target:VALUE > ")
+}
+
+@Test func keysAreEscapedAsProtobufTextDoes() {
+    var text = RequestText()
+    let key: [UInt8] = [0, 0x2f, 0x22, 0x5c, 0x0a, 0x0d, 0x09, 0x7f, 0xff, 0x27]
+    key.withUnsafeBytes { text.bytes("key", $0) }
+    #expect(text.text == #"key:"\000/\"\\\n\r\t\177\377'" "#)
+}

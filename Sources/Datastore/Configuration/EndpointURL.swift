@@ -29,6 +29,9 @@ public struct EndpointURL: Sendable, Hashable, Comparable, CustomStringConvertib
     public var isUnix: Bool { scheme == .unix || scheme == .unixs }
     public var port: UInt16? { UInt16(portText) }
 
+    /// The address to listen on: `localhost` is 127.0.0.1, also where it has other addresses besides.
+    public var bindHost: String { host == "localhost" ? "127.0.0.1" : host }
+
     /// The socket file of a unix URL: `host:port` names a file in the working directory.
     public var socketPath: String? { isUnix ? authority + path : nil }
 

@@ -9,6 +9,7 @@ struct EndpointTests {
     @Test func urlsComeApart() throws {
         let plain = try EndpointURL(" http://localhost:2379 ")
         #expect(plain.scheme == .http && plain.host == "localhost" && plain.port == 2379 && !plain.isSecure)
+        #expect(plain.bindHost == "127.0.0.1")
         #expect(plain.text == "http://localhost:2379")
         let v6 = try EndpointURL("https://[::1]:0")
         #expect(v6.host == "::1" && v6.port == 0 && v6.isSecure && v6.authority == "[::1]:0")

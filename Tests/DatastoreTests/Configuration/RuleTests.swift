@@ -229,6 +229,23 @@ struct ConfigurationRuleTests {
         #expect(fields.contains(.string("wal-dir", "")) && fields.contains(.string("auto-compaction-retention", "0s")))
     }
 
+    @Test func connectionsFitTheDescriptors() throws {
+        #expect(try FileDescriptorBudget.clientConnections(limit: 1_024) == 874)
+        #expect(throws: ConfigurationError.self) { try FileDescriptorBudget.clientConnections(limit: 150) }
+    }
+
+    @Test func refusalsEndTheProcess() async {
+        await #expect(processExitsWith: .exitCode(1)) {
+            _ = Configuration.parse(arguments: ["stray"], environment: [:]) { nil }.configurationOrExit()
+        }
+        await #expect(processExitsWith: .exitCode(2)) {
+            _ = Configuration.parse(arguments: ["--bogus"], environment: [:]) { nil }.configurationOrExit()
+        }
+        await #expect(processExitsWith: .exitCode(0)) {
+            _ = Configuration.parse(arguments: ["--version"], environment: [:]) { nil }.configurationOrExit()
+        }
+    }
+
     @Test func versionsAgree() {
         #expect(Version.clusterMajorMinor == "3.7")
         #expect(Version.server.hasPrefix(Version.clusterMajorMinor) && Version.storage.hasPrefix(Version.clusterMajorMinor))
