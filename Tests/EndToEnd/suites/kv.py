@@ -1,8 +1,11 @@
 """Range, Put, DeleteRange, Compact: fields, answers, revisions, errors."""
 
 import random
+import time
 
-from harness import api
+import grpc
+
+from harness import api, peers
 from harness.case import Case, Code, SharedServer, since
 from harness.client import Client, op_put, prefix_end
 from harness.server import Server
@@ -516,6 +519,43 @@ class Sizes(SharedServer):
         answer = self.client.range(self.k(), prefix_end(self.k()), timeout=60)
         self.assertEqual((len(answer.kvs), answer.count), (40, 40))
         self.assertTrue(all(kv.value == value for kv in answer.kvs))
+
+
+class LargeLists(Case):
+    def test_memory_does_not_grow_with_the_answer(self):
+        """100 MB asked for by four clients that read slowly: the server holds buffers, not lists."""
+        with Server() as server, Client(server.address) as writer:
+            for i in range(100):
+                writer.put(b"k%03d" % i, b"x" * 1_000_000)
+            base = server.rss_bytes()
+            clients = [Client(server.address) for _ in range(4)]
+            try:
+                started = [c.stub("KV.Range").future(api.RangeRequest(key=b"k", range_end=b"l"), timeout=60) for c in clients]
+                highest = base
+                while not all(f.done() for f in started):
+                    highest = max(highest, server.rss_bytes())
+                    time.sleep(0.005)
+                self.assertEqual([f.result().count for f in started], [100] * 4)
+            finally:
+                [c.close() for c in clients]
+            if peers.is_martlet(server.binary):
+                self.assertLess(highest - base, 64 << 20)
+
+
+class AutomaticCompaction(Case):
+    def test_periodic(self):
+        with Server("--auto-compaction-mode=periodic", "--auto-compaction-retention=2s") as server, Client(server.address) as client:
+            first = client.put(b"a").header.revision
+            deadline = time.monotonic() + 30
+            while True:
+                client.put(b"a")
+                try:
+                    client.range(b"a", revision=first)
+                except grpc.RpcError as error:
+                    self.assertEqual(error.details(), COMPACTED)
+                    break
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
 
 
 class SmallLimits(SharedServer):

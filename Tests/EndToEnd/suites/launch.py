@@ -395,6 +395,39 @@ class StopAndStart(Case):
                 with Server(env={"NOTIFY_SOCKET": path}):
                     self.assertIn(b"READY=1", listener.recv(4096))
 
+    def test_port_zero(self):
+        """The kernel chooses; the log tells."""
+        server = Server()
+        server.own_flags = lambda: ["--data-dir", str(server.data_dir), "--listen-client-urls", "http://127.0.0.1:0",
+                                    "--advertise-client-urls", "http://127.0.0.1:0", "--listen-peer-urls", "http://127.0.0.1:0"]
+        with server:
+            server.wait_for_line("serving client traffic")
+            line = next(line for line in server.lines if "serving client traffic" in line)
+            port = int(json.loads(line)["address"].rsplit(":", 1)[1])
+            self.assertNotEqual(port, 0)
+            with Client(f"127.0.0.1:{port}") as client:
+                client.put(b"a")
+
+    def test_localhost_keeps_its_name(self):
+        server = Server()
+        own = server.own_flags()
+        url = f"http://localhost:{server.client_port}"
+        own[own.index("--listen-client-urls") + 1] = own[own.index("--advertise-client-urls") + 1] = url
+        server.own_flags = lambda: own
+        with server, Client(server.address) as client:
+            self.assertEqual(list(client.call("Cluster.MemberList").members[0].clientURLs), [url])
+
+    def test_unix_socket(self):
+        """A file in the working directory, named by what stands for host and port."""
+        server = Server()
+        own = server.own_flags()
+        own[own.index("--listen-client-urls") + 1] += ",unix://localhost:12345"
+        server.own_flags = lambda: own
+        with server:
+            self.assertTrue((server.work / "localhost:12345").is_socket())
+            with Client(f"unix:{server.work}/localhost:12345") as client:
+                client.put(b"a")
+
     def test_several_client_urls(self):
         extra = free_port()
         server = Server()

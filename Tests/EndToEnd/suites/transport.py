@@ -14,7 +14,7 @@ import h2.exceptions
 import h2.settings
 
 from harness import api
-from harness.case import Case, Code, SharedServer
+from harness.case import Case, Code, SharedServer, since
 from harness.client import Client, prefix_end
 from harness.server import Server
 
@@ -146,6 +146,13 @@ class Metadata(SharedServer):
     def test_client_api_version(self):
         for value in ("3.6", "anything", "x" * 1000):
             self.client.call("KV.Range", key=b"a", metadata=(("client-api-version", value),))
+
+    @since(3, 6)
+    def test_client_api_version_that_is_no_text(self):
+        with Http2(self.server) as connection:
+            stream = connection.call("/etcdserverpb.KV/Range", api.RangeRequest(key=b"a"), client_api_version=b"\xff\xfe")
+            _, trailers = connection.answer(stream)
+            self.assertEqual((trailers["grpc-status"], trailers["grpc-message"]), ("3", "etcdserver: invalid client api version"))
 
     def test_any_other(self):
         self.client.call("KV.Range", key=b"a", metadata=(("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01"),
