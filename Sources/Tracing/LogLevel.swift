@@ -19,10 +19,10 @@ public enum LogLevel: UInt8, Sendable, Comparable, CaseIterable {
         }
     }
 
-    /// Reads a level's name in lower or upper case.
+    /// Reads a level's name in any case; no name is `info`.
     public init?(name: String) {
-        guard let level = Self.allCases.first(where: { $0.name == name || $0.name.uppercased() == name })
-        else { return nil }
+        let name = name.isEmpty ? "info" : name.lowercased()
+        guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
         self = level
     }
 

@@ -26,13 +26,15 @@ public struct RequestSpan: Sendable {
     /// When the request arrived.
     public let start: UInt64
     /// Reached moments as offsets from the start plus one, so that 0 is free to mean "never".
-    private var reached: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
+    @usableFromInline
+    var reached: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
         (0, 0, 0, 0, 0, 0, 0, 0, 0)
 
+    @inlinable
     public init(start: UInt64) { self.start = start }
 
     /// Notes that `step` was reached at `now`. A step may be marked again: the last moment counts.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func mark(_ step: RequestStep, at now: UInt64) {
         withUnsafeMutableBytes(of: &reached) { raw in
             raw.assumingMemoryBound(to: UInt64.self)[step.rawValue] = now >= start ? now - start + 1 : 1

@@ -131,6 +131,6 @@ func whatIsNoDurationIsRefused(text: String) {
 @Test func levelsHaveTheirNames() {
     #expect(LogLevel(name: "warn") == .warn)
     #expect(LogLevel(name: "DPANIC") == .dpanic)
-    #expect(LogLevel(name: "Warn") == nil)
+    #expect(LogLevel(name: "Warn") == .warn && LogLevel(name: "") == .info)
     #expect(LogLevel(name: "warning") == nil)
 }

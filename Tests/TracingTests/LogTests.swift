@@ -5,6 +5,7 @@ import Logging
 import Synchronization
 import Testing
 
+import DatastoreMetrics
 @testable import DatastoreTracing
 
 @Test func linesBelowTheLevelCostNothing() {
@@ -75,6 +76,11 @@ import Testing
     capture.core.flush()
     #expect(capture.core.droppedLines >= 20 - 16)
     #expect(capture.core.droppedLines + UInt64(capture.sink.lines.count) == 21)
+    let registry = Registry()
+    _ = LoggingMetrics(registry, core: capture.core)
+    #expect(
+        String(decoding: registry.exposition(), as: UTF8.self)
+            .hasSuffix("martlet_log_lines_dropped_total \(capture.core.droppedLines)\n"))
 }
 
 @Test func closingWritesWhatIsLeft() {

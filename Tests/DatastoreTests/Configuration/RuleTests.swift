@@ -229,6 +229,21 @@ struct ConfigurationRuleTests {
         #expect(fields.contains(.string("wal-dir", "")) && fields.contains(.string("auto-compaction-retention", "0s")))
     }
 
+    @Test(arguments: [
+        "--unsafe-no-fsync --listen-peer-urls=http://localhost:0 --listen-client-urls=http://127.0.0.1:45123 --advertise-client-urls=http://127.0.0.1:45123 --data-dir=/tmp/x",
+        "--name etcd0 --data-dir /d --listen-client-urls http://0.0.0.0:2379 --advertise-client-urls http://0.0.0.0:2379 --listen-peer-urls http://0.0.0.0:2380 --initial-advertise-peer-urls http://etcd0:2380 --initial-cluster etcd0=http://etcd0:2380 --initial-cluster-state new --initial-cluster-token t --max-request-bytes 33554432 --logger zap --log-outputs stderr",
+        "--name=node --listen-client-urls=unix://localhost:20000 --advertise-client-urls=unix://localhost:20000 --listen-peer-urls=unix://localhost:20001 --initial-advertise-peer-urls=unix://localhost:20001 --initial-cluster=node=unix://localhost:20001 --snapshot-count=5000 --watch-progress-notify-interval=5s",
+        "-name=m -quota-backend-bytes=53248 -auto-compaction-mode=periodic -auto-compaction-retention=5m -enable-pprof -log-level=debug -metrics=extensive -listen-metrics-urls=http://127.0.0.1:2381 -peer-cert-file=/x -peer-key-file=/y -peer-trusted-ca-file=/z -peer-client-cert-auth=true -snapshot-count=10000",
+    ])
+    func launchersCommandLinesStart(line: String) {
+        let arguments = line.split(separator: " ").map(String.init)
+        let configuration = Configuration.parse(arguments: arguments, environment: ["PATH": "/bin"]) { nil }.configuration
+        #expect(configuration != nil)
+        #expect(
+            configuration?.initialCluster.refusal(
+                name: configuration!.name, advertisedPeerURLs: configuration!.advertisePeerURLs) == nil)
+    }
+
     @Test func connectionsFitTheDescriptors() throws {
         #expect(try FileDescriptorBudget.clientConnections(limit: 1_024) == 874)
         #expect(throws: ConfigurationError.self) { try FileDescriptorBudget.clientConnections(limit: 150) }
