@@ -108,6 +108,7 @@ public final class HashJob {
     private func hashSlice(from next: Revision) throws(StorageError) {
         batch.removeAll(keepingCapacity: true)
         var following: Revision?
+        let pin = store.log.pinReads()
         store.lock.withLock {
             let table = store.table
             var position = table.order.lowerBound(next, in: table.slab)
@@ -129,7 +130,13 @@ public final class HashJob {
                         location: record.pointee.location))
             }
         }
-        for entry in batch { try add(entry) }
+        do {
+            for entry in batch { try add(entry) }
+        } catch {
+            store.log.unpinReads(pin)
+            throw error
+        }
+        store.log.unpinReads(pin)
         phase = following.map { .hashing(next: $0) } ?? .done
     }
 

@@ -8,7 +8,7 @@ enum StoreLimits {
     /// Slots that a range answer remembers from its length pass; a longer answer walks the index again to read.
     static let rememberedSlots = 16_384
     /// Records read with one call when they lie close together in a segment.
-    static let joinedReadBytes = 256 * 1024
+    static let joinedReadBytes = 96 * 1024
     /// Bytes between two records that are read along to save a call.
     static let joinedReadGap = 1024
     /// Versions visited by one slice of a purge or a squeeze (well below a millisecond).

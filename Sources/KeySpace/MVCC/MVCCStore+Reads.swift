@@ -97,7 +97,7 @@ extension MVCCStore {
         guard plan.passes(record) else { return RangeAnswer(revision: current, count: 1) }
         return RangeAnswer(
             revision: current, version: KeyVersion(record, slot: slot), key: query.key, content: plan.content,
-            bodyLength: plan.bodyLength(record), log: log)
+            bodyLength: plan.bodyLength(record), store: self)
     }
 
     /// The live version of a key at the current revision, or in a snapshot.
@@ -168,9 +168,30 @@ extension MVCCStore {
     // MARK: Records
 
     /// Appends the encoded `KeyValue` of a version.
+    ///
+    /// - Throws: a stale error if the version was purged and its segment removed since it was looked up; nothing
+    ///   that is pinned, or was read a moment ago, is.
     @inline(__always)
     public func appendRecord(of version: KeyVersion, to sink: ByteSink) throws(StorageError) {
-        try log.append(version.location, to: sink)
+        do {
+            try log.append(version.location, to: sink)
+        } catch {
+            guard error.isStale else { throw error }
+            try appendMovedRecord(of: version, to: sink)
+        }
+    }
+
+    /// Garbage collection has moved the record since its location was read.
+    private func appendMovedRecord(of version: KeyVersion, to sink: ByteSink) throws(StorageError) {
+        let pin = log.pinReads()
+        let location = lock.withLock { table.find(version.modified)?.pointee.location }
+        do throws(StorageError) {
+            try log.append(location ?? version.location, to: sink)
+        } catch {
+            log.unpinReads(pin)
+            throw error
+        }
+        log.unpinReads(pin)
     }
 }
 

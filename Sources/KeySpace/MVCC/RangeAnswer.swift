@@ -15,7 +15,7 @@ public struct RangeAnswer {
 
     private enum Body {
         case none(count: Int64)
-        case point(KeyVersion, key: UnsafeRawBufferPointer, content: RangePlan.Content, bodyLength: Int, log: Unmanaged<RevisionLog>)
+        case point(KeyVersion, key: UnsafeRawBufferPointer, content: RangePlan.Content, bodyLength: Int, store: Unmanaged<MVCCStore>)
         case cursor(RangeCursor)
     }
 
@@ -28,10 +28,10 @@ public struct RangeAnswer {
     @inline(__always)
     init(
         revision: Int64, version: KeyVersion, key: UnsafeRawBufferPointer, content: RangePlan.Content, bodyLength: Int,
-        log: RevisionLog
+        store: MVCCStore
     ) {
         self.revision = revision
-        body = .point(version, key: key, content: content, bodyLength: bodyLength, log: .passUnretained(log))
+        body = .point(version, key: key, content: content, bodyLength: bodyLength, store: .passUnretained(store))
     }
 
     init(revision: Int64, cursor: RangeCursor) {
@@ -82,11 +82,11 @@ public struct RangeAnswer {
     public func write(to sink: ByteSink) throws(StorageError) {
         switch body {
         case .none(let count): sink.field(4, count)
-        case .point(let version, let key, let content, let bodyLength, let log):
+        case .point(let version, let key, let content, let bodyLength, let store):
             sink.tag(2, .bytes)
             sink.varint(UInt64(bodyLength))
             switch content {
-            case .stored: try log.takeUnretainedValue().append(version.location, to: sink)
+            case .stored: try store.takeUnretainedValue().appendRecord(of: version, to: sink)
             case .keysOnly, .keysAndLease:
                 sink.field(1, key)
                 sink.field(2, version.created)

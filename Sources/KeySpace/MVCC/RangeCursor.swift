@@ -51,6 +51,7 @@ public final class RangeCursor {
     var wroteTrailer = false
     let staged = ByteSink(capacity: 64)
     var stagedOffset = 0
+    let scratch = ByteSink(capacity: 64)
     var batch: [BatchElement] = []
     /// What stopped a sort by value.
     var failure: StorageError?

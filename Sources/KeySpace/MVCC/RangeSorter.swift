@@ -130,9 +130,16 @@ extension RangeCursor {
 
     /// The value of a version, read into `sink`; empty if the record has none.
     private func readValue(_ slot: UInt32, into sink: ByteSink) throws(StorageError) -> UnsafeRawBufferPointer {
+        let pin = store.log.pinReads()
         let location = locked { store.table.slab[slot].pointee.location }
         sink.clear()
-        try store.log.append(location, to: sink)
+        do {
+            try store.log.append(location, to: sink)
+        } catch {
+            store.log.unpinReads(pin)
+            throw error
+        }
+        store.log.unpinReads(pin)
         return StoredKeyValue.value(sink.bytes)
     }
 

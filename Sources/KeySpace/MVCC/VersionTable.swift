@@ -23,6 +23,14 @@ final class VersionTable {
         return slot
     }
 
+    /// The version of exactly this revision, if it is not purged.
+    func find(_ revision: Revision) -> UnsafeMutablePointer<VersionRecord>? {
+        let position = order.lowerBound(revision, in: slab)
+        guard position < order.end else { return nil }
+        let record = slab[order[position]]
+        return record.pointee.revision == revision && !record.pointee.isDead ? record : nil
+    }
+
     /// What a watcher calls the previous value: the newest version of the key before the version's main revision.
     func previousValue(of slot: UInt32) -> UInt32? {
         var record = slab[slot]

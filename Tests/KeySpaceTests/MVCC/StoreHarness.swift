@@ -11,8 +11,8 @@ final class StoreHarness {
     private(set) var model = StoreModel()
     var random: SeededRandom
     private var raftIndex: UInt64 = 0
-    /// Purge, squeeze and the rest happen only when the test says so.
-    private var purge: VersionTable.Purge?
+    /// Purge and squeeze happen only when the test says so.
+    private(set) lazy var runner = CompactionRunner(store: store)
 
     init(seed: UInt64) {
         random = SeededRandom(seed: testSeed(seed))
@@ -250,5 +250,14 @@ final class StoreHarness {
 
     func checkInvariants() {
         if let violation = store.lock.withLock({ store.table.invariantViolation() }) { Issue.record("\(violation)") }
+    }
+}
+
+extension StoreHarness {
+    /// Works off some of the compactions.
+    func purgeSome(slices: Int) {
+        for _ in 0..<slices {
+            if case .idle = try! runner.step() { return }
+        }
     }
 }

@@ -18,6 +18,8 @@ import Wire
             for _ in 0..<6 { harness.check(harness.randomShape()) }
             harness.checkEvents()
             harness.checkHash()
+            harness.purgeSome(slices: harness.int(0..<4))
+            harness.checkInvariants()
         }
     }
 }
