@@ -22,6 +22,9 @@ enum NGHTTP2Server {
         nghttp2_option_set_no_auto_window_update(option, 1)
         // No priority tree of streams that are gone.
         nghttp2_option_set_no_closed_streams(option, 1)
+        // nghttp2 would refuse an :authority that is none, but clients of etcd 3.5.0 send "#initially=[…]". What
+        // makes a head well-formed is checked in ServerConnection+Head.swift instead.
+        nghttp2_option_set_no_http_messaging(option, 1)
         nghttp2_option_set_max_outbound_ack(option, TransportLimits.acknowledgementsQueuedMax)
         nghttp2_option_set_stream_reset_rate_limit(option, TransportLimits.resetBurst, TransportLimits.resetsPerSecond)
         return option!

@@ -7,6 +7,18 @@ import Wire
 import Glibc
 #endif
 
+/// Parts of a request head that may come once, or only in order.
+struct HeadParts: OptionSet {
+    let rawValue: UInt8
+    static let method = HeadParts(rawValue: 1)
+    static let path = HeadParts(rawValue: 2)
+    static let scheme = HeadParts(rawValue: 4)
+    static let authority = HeadParts(rawValue: 8)
+    /// A field that is no pseudo header; none may follow it.
+    static let regular = HeadParts(rawValue: 16)
+    static let required: HeadParts = [.method, .path, .scheme]
+}
+
 extension ServerConnection {
     private static let refuseStream = Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
 
@@ -31,7 +43,16 @@ extension ServerConnection {
         openCalls += 1
         nghttp2_session_set_stream_user_data(session, stream, UnsafeMutableRawPointer(bitPattern: UInt(index) + 1))
         currentHead = index
+        headParts = []
         return 0
+    }
+
+    /// Resets the stream whose head is being received; the rest of the head is ignored.
+    private func refuseHead(_ slot: UnsafeMutablePointer<CallSlot>, _ error: nghttp2_error_code) -> Int32 {
+        nghttp2_submit_rst_stream(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, error.rawValue)
+        currentHead = CallTable.none
+        return Self.refuseStream
     }
 
     func onHeader(_ name: OpaquePointer, _ value: OpaquePointer) -> Int32 {
@@ -42,14 +63,21 @@ extension ServerConnection {
         slot.pointee.headerBytes += nameBytes.count + valueBytes.count + 32
         guard slot.pointee.headerBytes <= TransportLimits.headerListBytesMax else {
             loop.counters.connectionsRejected.add(1)
-            nghttp2_submit_rst_stream(
-                session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
-            currentHead = CallTable.none
-            return Self.refuseStream
+            return refuseHead(slot, NGHTTP2_ENHANCE_YOUR_CALM)
         }
+        guard nghttp2_check_header_name(nameBytes.baseAddress?.assumingMemoryBound(to: UInt8.self), nameBytes.count) != 0,
+            nghttp2_check_header_value(valueBytes.baseAddress?.assumingMemoryBound(to: UInt8.self), valueBytes.count) != 0
+        else { return refuseHead(slot, NGHTTP2_PROTOCOL_ERROR) }
         if nameBytes[0] == UInt8(ascii: ":") {
-            pseudoHeader(slot, nameBytes, value, valueBytes)
+            let part = pseudoHeader(slot, nameBytes, value, valueBytes)
+            guard let part, !headParts.contains(part), !headParts.contains(.regular) else {
+                return refuseHead(slot, NGHTTP2_PROTOCOL_ERROR)
+            }
+            headParts.insert(part)
         } else {
+            headParts.insert(.regular)
+            // Fields about the connection have no place in HTTP/2; grpc-go refuses them too.
+            if nameBytes.count == 10, matches(nameBytes, "connection") { return refuseHead(slot, NGHTTP2_PROTOCOL_ERROR) }
             if slot.pointee.method == -1, slot.pointee.exchange == nil { route(slot) }
             if let exchange = slot.pointee.exchange {
                 exchange.headers.append((String(decoding: nameBytes, as: UTF8.self), String(decoding: valueBytes, as: UTF8.self)))
@@ -64,26 +92,33 @@ extension ServerConnection {
         name.count == text.utf8CodeUnitCount && memcmp(name.baseAddress.unsafelyUnwrapped, text.utf8Start, name.count) == 0
     }
 
+    /// Nil for a pseudo header that requests do not have, or a path that is none.
     private func pseudoHeader(
         _ slot: UnsafeMutablePointer<CallSlot>, _ name: UnsafeRawBufferPointer, _ value: OpaquePointer,
         _ bytes: UnsafeRawBufferPointer
-    ) {
+    ) -> HeadParts? {
         switch name.count {
         case 5 where matches(name, ":path"):
+            guard bytes.count > 0, bytes[0] == UInt8(ascii: "/") || bytes[0] == UInt8(ascii: "*"), slot.pointee.path == nil
+            else { return nil }
             nghttp2_rcbuf_incref(value)
             slot.pointee.path = value
+            return .path
+        case 7 where matches(name, ":scheme"): return .scheme
         case 7 where matches(name, ":method"):
             if matches(bytes, "POST") {
                 slot.pointee.flags.insert(.isPOST)
             } else {
                 slot.pointee.statusText = String(decoding: bytes, as: UTF8.self)
             }
+            return .method
         case 10 where matches(name, ":authority"):
             // Only plain HTTP looks at it, and only that keeps it.
             if !slot.pointee.flags.contains(.isPOST) || slot.pointee.path.flatMap({ endpoint.methods.find(headerBytes($0)) }) == nil {
                 exchange(slot).authority = String(decoding: bytes, as: UTF8.self)
             }
-        default: break
+            return .authority
+        default: return nil
         }
     }
 
@@ -167,6 +202,10 @@ extension ServerConnection {
     // MARK: Complete heads
 
     func headComplete(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
+        guard headParts.isSuperset(of: .required) else {
+            _ = refuseHead(slot, NGHTTP2_PROTOCOL_ERROR)
+            return
+        }
         currentHead = CallTable.none
         if slot.pointee.method == -1 { route(slot) }
         slot.pointee.flags.insert([.headDone, .alive])

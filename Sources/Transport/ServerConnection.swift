@@ -35,6 +35,8 @@ final class ServerConnection: ChannelDuplexHandler {
     var openCalls = 0
     /// The call whose header list is being received.
     var currentHead = CallTable.none
+    /// What that list has brought so far.
+    var headParts: HeadParts = []
     /// Calls whose request lies in the read being parsed.
     var borrowers: [UInt32] = []
     /// Memory held by half-received messages, and by output that waits.

@@ -1,0 +1,249 @@
+// A gRPC client connection: an nghttp2 client session on a NIO event loop, made to cost little per call.
+// Calls live in a slab as on the server; completion is reported by tag. The same rules hold: nghttp2 is never
+// entered or freed from its own callbacks.
+
+import CNGHTTP2
+import NIOCore
+import NIOPosix
+import Wire
+
+/// One connection. Everything but `connect` and `execute` is to be used on `eventLoop`.
+public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable {
+    // Unchecked: confined to the event loop.
+    public typealias InboundIn = ByteBuffer
+    public typealias OutboundOut = ByteBuffer
+
+    public let eventLoop: any EventLoop
+    public let authority: String
+    let configuration: ClientConfiguration
+    /// Kept alive by the connection until that is closed.
+    var observer: (any ClientObserver)?
+
+    var session: OpaquePointer!
+    var context: ChannelHandlerContext?
+    var slots: [ClientSlot] = []
+    var free: [UInt32] = []
+    public internal(set) var openCalls = 0
+    let arena = ByteSink(capacity: 16 << 10)
+    private var staging = OutputStaging()
+    var arenaCalls: [UInt32] = []
+    var endedWhileSending: [(call: UInt32, error: UInt32)] = []
+    var writableCalls: [ClientCall] = []
+    private var depth = 0
+    private(set) var isInSession = false
+    private(set) var isSending = false
+    private var isFlushScheduled = false
+    /// Set by the peer's GOAWAY: no new calls.
+    public internal(set) var isGoingAway = false
+    public internal(set) var goawayError: UInt32?
+    var isGranting = true
+    var ungranted: [Int32: Int] = [:]
+    /// Pings acknowledged by the server.
+    public internal(set) var pingsAcknowledged = 0
+
+    init(eventLoop: any EventLoop, authority: String, configuration: ClientConfiguration, observer: any ClientObserver) {
+        self.eventLoop = eventLoop
+        self.authority = authority
+        self.configuration = configuration
+        self.observer = observer
+    }
+
+    deinit { for index in slots.indices { slots[index].output.destroy() } }
+
+    /// Connects to a listener on an event loop. `observer` is told on that loop.
+    public static func connect(
+        to address: ListenAddress, on eventLoop: any EventLoop, configuration: ClientConfiguration = ClientConfiguration(),
+        observer: any ClientObserver & Sendable
+    ) async throws -> ClientConnection {
+        let connection = ClientConnection(
+            eventLoop: eventLoop, authority: "\(address)", configuration: configuration, observer: observer)
+        var bootstrap = ClientBootstrap(group: eventLoop)
+            .channelOption(.maxMessagesPerRead, value: 4)
+            .channelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 4096, maximum: TransportLimits.readBytesMax))
+            .channelOption(
+                .writeBufferWaterMark,
+                value: ChannelOptions.Types.WriteBufferWaterMark(
+                    low: TransportLimits.outputAheadBytes / 4, high: TransportLimits.outputAheadBytes))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
+            }
+        if let size = configuration.receiveBufferBytes {
+            bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(size))
+        }
+        if case .host = address { bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1) }
+        _ = try await bootstrap.connect(to: try address.socketAddress()).get()
+        return connection
+    }
+
+    /// Runs `body` on the loop and sends what it queued. From any thread.
+    public func execute(_ body: @escaping @Sendable () -> Void) {
+        eventLoop.execute { self.batch(body) }
+    }
+
+    public var isOpen: Bool { context != nil }
+
+    // MARK: Channel
+
+    public func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        session = NGHTTP2Client.makeSession(self)
+        let settings = [
+            nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0),
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+                value: UInt32(configuration.streamWindowBytes)),
+        ]
+        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
+        nghttp2_session_set_local_window_size(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(configuration.connectionWindowBytes))
+        batch {}
+        context.fireChannelActive()
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        tearDown()
+        context.fireChannelInactive()
+    }
+
+    public func handlerRemoved(context: ChannelHandlerContext) { tearDown() }
+
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        guard session != nil else { return }
+        depth += 1
+        isInSession = true
+        let used = buffer.withUnsafeReadableBytes {
+            nghttp2_session_mem_recv(session, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), $0.count)
+        }
+        isInSession = false
+        depth -= 1
+        if used < 0 { context.close(promise: nil) }
+    }
+
+    public func channelReadComplete(context: ChannelHandlerContext) {
+        batch {}
+        context.fireChannelReadComplete()
+    }
+
+    public func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { batch {} }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: Batches
+
+    /// Collects what `body` queues and sends it with one write.
+    public func batch(_ body: () -> Void) {
+        depth += 1
+        body()
+        depth -= 1
+        if depth == 0 { flush() }
+    }
+
+    /// Output was queued; outside a batch a flush is made to follow.
+    func noteOutput() {
+        guard depth == 0, !isFlushScheduled else { return }
+        isFlushScheduled = true
+        eventLoop.execute {
+            self.isFlushScheduled = false
+            self.batch {}
+        }
+    }
+
+    private func flush() {
+        guard context != nil, !isInSession else { return }
+        depth += 1
+        while let context, context.channel.isWritable {
+            isInSession = true
+            isSending = true
+            let buffer = staging.fill(emit)
+            let wasFull = staging.isFull
+            isSending = false
+            isInSession = false
+            if let buffer { context.writeAndFlush(wrapOutboundOut(buffer), promise: nil) }
+            let toldSomething = tellAfterSending()
+            if !wasFull, !toldSomething { break }
+        }
+        depth -= 1
+        for index in arenaCalls { slots[Int(index)].leaveArena(arena.base) }
+        arenaCalls.removeAll(keepingCapacity: true)
+        arena.clear(keeping: TransportLimits.arenaKeptBytes)
+        if let context, nghttp2_session_want_read(session) == 0, nghttp2_session_want_write(session) == 0 {
+            context.close(promise: nil)
+        }
+    }
+
+    private func emit() {
+        while !staging.isFull {
+            var bytes: UnsafePointer<UInt8>?
+            let length = nghttp2_session_mem_send(session, &bytes)
+            guard length > 0 else { return }
+            staging.append(bytes.unsafelyUnwrapped, length)
+        }
+    }
+
+    /// The place where the next frame goes, for the callbacks that fill it.
+    var output: OutputStaging { staging }
+
+    private func tellAfterSending() -> Bool {
+        guard !endedWhileSending.isEmpty || !writableCalls.isEmpty else { return false }
+        let ended = endedWhileSending
+        endedWhileSending.removeAll(keepingCapacity: true)
+        for (index, error) in ended { end(index, error) }
+        let writable = writableCalls
+        writableCalls.removeAll(keepingCapacity: true)
+        for call in writable where isAlive(call) { observer?.writable(call, tag: slots[Int(call.index)].tag) }
+        return true
+    }
+
+    // MARK: Closing
+
+    private func tearDown() {
+        guard session != nil else { return }
+        precondition(!isInSession)
+        context = nil
+        depth += 1
+        for index in slots.indices where slots[index].isTaken { end(UInt32(index), nil) }
+        depth -= 1
+        nghttp2_session_del(session)
+        session = nil
+        let observer = observer
+        self.observer = nil
+        observer?.closed()
+    }
+
+    /// Says goodbye and closes. Calls in progress end as unavailable.
+    public func close() {
+        guard let context, session != nil else { return }
+        nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, NGHTTP2_NO_ERROR.rawValue, nil, 0)
+        batch {}
+        context.close(promise: nil)
+    }
+
+    /// Stops or goes on taking bytes from the socket; for tests of slow readers.
+    public func setReading(_ isReading: Bool) {
+        guard let context else { return }
+        _ = try? context.channel.syncOptions?.setOption(.autoRead, value: isReading)
+    }
+
+    /// Stops or goes on granting the server windows for what is received; for tests of readers that are slow
+    /// above the socket.
+    public func setGranting(_ isGranting: Bool) {
+        guard session != nil else { return }
+        self.isGranting = isGranting
+        guard isGranting else { return }
+        for (stream, count) in ungranted { nghttp2_session_consume(session, stream, count) }
+        ungranted = [:]
+        noteOutput()
+    }
+
+    public func ping() {
+        guard session != nil else { return }
+        nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+        noteOutput()
+    }
+}
