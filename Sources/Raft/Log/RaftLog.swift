@@ -48,7 +48,15 @@ struct RaftLog: Sendable {
         applied = state.applied
         applying = state.applied
         var before = (index: snapshot.index, term: snapshot.term)
+        var lastChange: LogIndex = 0
         for entry in storage {
+            if entry.kind != .normal {
+                // A leader proposes a change of the configuration only when the one before is applied, so the
+                // later one proves that the earlier is committed, even if a torn write lost the commit index.
+                // Without this, two configurations whose quorums do not overlap could be in force.
+                committed = max(committed, lastChange)
+                lastChange = entry.index
+            }
             guard entry.index == before.index + 1 else {
                 throw .invalidRestoredState("entry \(entry.index) follows entry \(before.index)")
             }

@@ -16,6 +16,7 @@ extension RaftNode {
         precondition(role != .leader, "raft: a leader cannot become pre-candidate")
         role = .preCandidate
         leader = .none
+        ownVote = .none
         tracker.resetVotes()
         info("\(id) became pre-candidate at term \(term)")
     }

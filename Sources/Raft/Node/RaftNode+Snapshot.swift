@@ -20,13 +20,8 @@ extension RaftNode {
     private mutating func restore(_ snapshot: Snapshot) throws(RaftError) -> Bool {
         let metadata = snapshot.metadata
         if metadata.index <= log.committed { return false }
+        // It need not name this member: the entry that adds it may come after. It does not campaign until then.
         let members = try MemberConfiguration(metadata.configuration)
-        // A member that is not in it was removed, or is not yet added: installing it could make this member
-        // vote in a configuration that it does not belong to.
-        guard members.members.contains(id) else {
-            warn("\(id) attempted to restore snapshot but it is not in the ConfState \(members.logText); should never happen")
-            return false
-        }
         if log.matches(index: metadata.index, term: metadata.term) {
             info(
                 "\(id) [commit: \(log.committed), lastindex: \(log.lastIndex), lastterm: \(log.lastTerm)] fast-forwarded "
