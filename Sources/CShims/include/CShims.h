@@ -20,4 +20,10 @@ int martlet_describe_frame(void *address, const char **symbol, const char **obje
 /// Names the calling thread (15 bytes at most) for ps, top and debuggers.
 void martlet_name_thread(const char *name);
 
+/// Reserves the first `length` bytes of a file; keeps its size if asked to. 0, or -1 and errno.
+int martlet_fallocate(int descriptor, int keep_size, int64_t length);
+
+/// Takes an exclusive open-file-description lock on the whole file, as etcd does. 0, or -1 and errno.
+int martlet_lock_file(int descriptor);
+
 #endif

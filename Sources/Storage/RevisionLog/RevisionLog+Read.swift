@@ -1,0 +1,85 @@
+// Reading: any thread, without locks. What keeps a file open under a reader is explained in ReaderEpochs.swift.
+
+import Wire
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+extension RevisionLog {
+    /// Reads a record's payload. On the apply thread this also works for records that are still pending.
+    @inline(__always)
+    public func read(_ location: RecordLocation, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        precondition(buffer.count >= Int(location.length), "a record of \(location.length) bytes into \(buffer.count)")
+        try read(
+            segment: location.segment, offset: location.offset,
+            into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: Int(location.length)))
+    }
+
+    /// Reads a range of a segment: several records that lie close together, with what is between them.
+    public func read(segment id: UInt32, offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        guard buffer.count > 0 else { return }
+        let pin = epochs.enter()
+        do throws(StorageError) {
+            try readPinned(id, offset, buffer)
+        } catch {
+            epochs.leave(pin)
+            throw error
+        }
+        epochs.leave(pin)
+    }
+
+    @inline(__always)
+    private func readPinned(_ id: UInt32, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        guard let found = table.find(id) else { throw StorageError(.read, directory, .stale) }
+        // A result instead of a throw: Unmanaged forwards untyped errors only.
+        let failure: StorageError? = found._withUnsafeGuaranteedRef { segment in
+            do throws(StorageError) {
+                try readFrom(segment, offset, buffer)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    @inline(__always)
+    private func readFrom(_ segment: Segment, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        guard offset + UInt64(buffer.count) <= segment.written else { return try copyPending(segment, offset, buffer) }
+        let count = try segment.file!.read(into: buffer, at: offset)
+        guard count == buffer.count else {
+            throw StorageError(
+                .read, segment.path,
+                .corrupt("the file ends at \(offset + UInt64(count)), \(segment.written) bytes were written"))
+        }
+    }
+
+    private func copyPending(_ segment: Segment, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        for index in blocks.indices where blocks[index].segment === segment && offset >= blocks[index].fileOffset {
+            let start = blocks[index].start + Int(offset - blocks[index].fileOffset)
+            let end = index + 1 < blocks.count ? blocks[index + 1].start : pending.count
+            guard start + buffer.count <= end else { break }
+            memcpy(buffer.baseAddress!, pending.base + start, buffer.count)
+            return
+        }
+        throw StorageError(.read, segment.path, .refused("\(buffer.count) bytes at \(offset) are not written"))
+    }
+
+    /// Keeps every location readable that is valid now or becomes valid while the pin is held, even if garbage
+    /// collection moves the record. Take it before looking locations up, hold it for the length of a read, not longer:
+    /// it holds back the removal of collected files.
+    public func pinReads() -> ReadPin { epochs.enter() }
+
+    public func unpinReads(_ pin: consuming ReadPin) { epochs.leave(pin) }
+
+    /// Says that a version's record is no longer needed.
+    @inline(__always)
+    public func release(_ location: RecordLocation) {
+        let pin = epochs.enter()
+        if let segment = table.find(location.segment) {
+            segment._withUnsafeGuaranteedRef { $0.addLive(-(RecordFormat.recordHeader + Int(location.length))) }
+        }
+        epochs.leave(pin)
+    }
+}
