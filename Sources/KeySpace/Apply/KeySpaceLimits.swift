@@ -1,0 +1,11 @@
+// Every bound of the key space in one place.
+
+public enum KeySpaceLimits {
+    /// Entries applied under one hold of the store's lock, before readers see them: bounds how long a
+    /// reader waits (some 150 µs) and how far a page-cache write is shared.
+    public static let entriesPerPublication = 64
+    /// Scratch memory kept between requests; larger ones give it back.
+    static let scratchBytesKept = 1 << 20
+    /// Longest TTL of a lease, in seconds.
+    public static let leaseTTLMax: Int64 = 9_000_000_000
+}
