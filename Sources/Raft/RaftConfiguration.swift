@@ -23,8 +23,8 @@ public struct RaftConfiguration: Sendable {
     public var maxApplyingBytes = Limits.defaultMaxApplyingBytes
     /// Payload bytes that a leader takes in before they are committed; then proposals are dropped.
     public var maxUncommittedBytes = Int.max
-    /// A leader that the configuration no longer names steps down, as §6 of the paper wants.
-    public var stepDownOnRemoval = true
+    /// A leader that is no longer a voter hands leadership over, as §6 of the paper wants.
+    public var handsOverOnRemoval = true
     /// Followers refuse proposals instead of passing them to the leader.
     public var disableProposalForwarding = false
     /// Debug lines are worded only if somebody reads them.

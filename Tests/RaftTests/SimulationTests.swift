@@ -27,21 +27,23 @@ struct SimulationTests {
             commits += simulation.observer.highestCommit
             reads += simulation.observer.readsAnswered
         }
+        if ProcessInfo.processInfo.environment["MARTLET_STATS"] != nil { print("\(plan.voters)+\(plan.spares): \(seeds) seeds, \(elections) elections, \(commits) commits, \(reads) reads") }
         // A simulation in which nothing happens proves nothing.
         #expect(elections > seeds && commits > UInt64(seeds * 10) && reads > 0)
     }
 
     @Test func threeMembers() throws { try run(.init(voters: 3), seeds: 8) }
-    @Test func fiveMembers() throws { try run(.init(voters: 5, steps: 4000), seeds: 6) }
+    @Test func fiveMembers() throws { try run(.init(voters: 5), seeds: 6) }
     @Test func withoutPreVoteAndCheckQuorum() throws {
         try run(.init(voters: 3, preVote: false, checkQuorum: false), seeds: 6)
     }
+    @Test func oneMemberThatGrowsAndRetires() throws { try run(.init(voters: 2, spares: 1), seeds: 4) }
     @Test func preVoteOnly() throws { try run(.init(voters: 3, checkQuorum: false), seeds: 3) }
     @Test func checkQuorumOnly() throws { try run(.init(voters: 5, preVote: false), seeds: 3) }
     @Test func badNetwork() throws { try run(.init(voters: 3, lossPercent: 25, duplicatePercent: 25), seeds: 4) }
-    @Test func changingMembers() throws { try run(.init(voters: 3, spares: 3, steps: 4000), seeds: 8) }
+    @Test func changingMembers() throws { try run(.init(voters: 3, spares: 3), seeds: 8) }
     @Test func changingMembersOfFive() throws {
-        try run(.init(voters: 5, spares: 2, steps: 4000, stepDownOnRemoval: false), seeds: 5)
+        try run(.init(voters: 5, spares: 2, handsOverOnRemoval: false), seeds: 5)
     }
     @Test func oneMemberThatGrows() throws { try run(.init(voters: 1, spares: 3), seeds: 4) }
 }

@@ -35,16 +35,10 @@ extension RaftNode {
         info("\(id) switched to configuration \(next.logText)")
         guard role == .leader else { return }
 
-        let isVoter = tracker.configuration.quorum.contains(id)
         // A smaller quorum may already have more.
         if !advanceCommit() { replicateToAll() }
-        if !isVoter, configuration.stepDownOnRemoval {
-            // The others must learn of the commit that removed this leader before it falls silent.
-            replicateToAll()
-            becomeFollower(term: term, leader: .none)
-            return
-        }
         if transferee != .none, !tracker.configuration.quorum.contains(transferee) { transferee = .none }
+        handOverIfRemoved()
         // With a smaller quorum, reads may have their majority already.
         releaseReadsOfOnlyVoter()
     }

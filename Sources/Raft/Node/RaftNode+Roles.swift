@@ -100,7 +100,11 @@ extension RaftNode {
             electionElapsed = 0
             if configuration.checkQuorum { checkQuorum() }
             // A transfer that takes an election timeout has failed; proposals must go on.
-            if role == .leader { transferee = .none }
+            if role == .leader {
+                transferee = .none
+                leaveJointIfDue()
+                handOverIfRemoved()
+            }
         }
         if role == .leader, heartbeatElapsed >= configuration.heartbeatTicks {
             heartbeatElapsed = 0

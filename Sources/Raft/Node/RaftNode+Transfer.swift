@@ -49,4 +49,20 @@ extension RaftNode {
             sendAppend(to: place, evenEmpty: true)
         }
     }
+
+    /// A leader that is no voter any more goes on until another has taken over (§6): falling silent at once
+    /// could leave voters behind that do not know of the commit which removed it, and that still ask for its vote.
+    mutating func handOverIfRemoved() {
+        guard role == .leader, configuration.handsOverOnRemoval, transferee == .none,
+            !tracker.configuration.quorum.contains(id)
+        else { return }
+        let voters = tracker.progress.filter { tracker.configuration.quorum.incoming.contains($0.id) }
+        let active = voters.filter(\.isRecentlyActive)
+        let candidates = active.isEmpty ? voters : active
+        // Any of the furthest: if it does not take over in time, another may be tried.
+        let furthest = candidates.map(\.match).max() ?? 0
+        if let target = candidates.filter({ $0.match == furthest }).randomElement(using: &random) {
+            beginTransfer(to: target.id)
+        }
+    }
 }

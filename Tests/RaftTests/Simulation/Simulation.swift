@@ -9,14 +9,14 @@ final class Simulation {
         var voters = 3
         /// More members, which changes of the configuration may bring in. 0: it never changes.
         var spares = 0
-        var steps = 3000
+        var steps = 10_000
         var lossPercent = 5
         var duplicatePercent = 5
         var crashes = true
         var partitions = true
         var preVote = true
         var checkQuorum = true
-        var stepDownOnRemoval = true
+        var handsOverOnRemoval = true
     }
 
     private let plan: Plan
@@ -37,7 +37,7 @@ final class Simulation {
             var configuration = RaftConfiguration(
                 id: MemberID(UInt64(number)), electionTicks: 5, heartbeatTicks: 1, preVote: plan.preVote,
                 checkQuorum: plan.checkQuorum, seed: random.next())
-            configuration.stepDownOnRemoval = plan.stepDownOnRemoval
+            configuration.handsOverOnRemoval = plan.handsOverOnRemoval
             configuration.maxInflightMessages = 1 + random.below(8)
             configuration.maxSizePerMessage = random.chance(50) ? 60 : 1 << 20
             configuration.maxApplyingBytes = random.chance(50) ? 80 : 1 << 20
@@ -61,15 +61,25 @@ final class Simulation {
     // Chaos
 
     private var someone: TestMember { members[random.below(members.count)] }
+    /// Somebody who has such work, if anybody has.
+    private func someone(_ hasWork: (TestMember) -> Bool) -> TestMember {
+        let first = random.below(members.count)
+        for offset in members.indices {
+            let member = members[(first + offset) % members.count]
+            if member.isUp, hasWork(member) { return member }
+        }
+        return members[first]
+    }
+
     private var leaderIfAny: TestMember? { members.last { $0.isUp && $0.node.isLeader } }
 
     private func step() throws {
         let dice = random.below(1000)
         switch dice {
-        case 0..<180: try act(someone) { $0.node.tick() }
-        case 180..<480: try process(someone)
-        case 480..<620: try persist(someone)
-        case 620..<900: try deliver()
+        case 0..<90: try act(someone) { $0.node.tick() }
+        case 90..<380: try process(someone { $0.node.hasReady })
+        case 380..<530: try persist(someone { !$0.writes.isEmpty })
+        case 530..<900: try deliver()
         case 900..<950: try propose()
         case 950..<970: try read()
         case 970..<978: try snapshot(someone)

@@ -101,7 +101,7 @@ final class ScriptedCluster {
             configuration.maxInflightMessages = command.option("inflight") ?? 256
             configuration.maxSizePerMessage = command.option("message-bytes") ?? 1 << 20
             configuration.maxUncommittedBytes = command.option("uncommitted-bytes") ?? .max
-            if command.option("step-down") == 0 { configuration.stepDownOnRemoval = false }
+            if command.option("hand-over") == 0 { configuration.handsOverOnRemoval = false }
             var disk = TestDisk()
             disk.machine.configuration = ConfigurationState(
                 voters: try command.list("voters"), learners: try command.list("learners"))
