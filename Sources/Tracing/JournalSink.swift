@@ -12,7 +12,9 @@ final class JournalSink: LogSink {
     init(path: String = socketPath) throws(LogOpenError) {
         self.path = path
         identifier = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "martlet"
-        guard access(path, W_OK) == 0 else { throw LogOpenError(description: "can't find journal") }
+        guard access(path, W_OK) == 0 else {
+            throw LogOpenError(description: "can't find journal (\(path): \(String(cString: strerror(errno))))")
+        }
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else {
             throw LogOpenError(description: "journal socket: \(String(cString: strerror(errno)))")

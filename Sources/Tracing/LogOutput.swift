@@ -31,8 +31,10 @@ public struct LogOutputs: Sendable, Equatable {
                 throw Invalid(description: "multi logoutput for \"default\" is not supported yet")
             }
             if unique.contains("systemd/journal") {
+                let values = unique.map { "\"\($0)\"" }.joined(separator: " ")
                 throw Invalid(
-                    description: "\"systemd/journal\" cannot be combined with other '--log-outputs' values")
+                    description: "running with systemd/journal but other '--log-outputs' values ([\(values)]) are "
+                        + "configured with 'default'; override 'default' value with something else")
             }
         }
         if unique.isEmpty { throw Invalid(description: "'--log-outputs' needs at least one value") }

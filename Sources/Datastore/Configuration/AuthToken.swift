@@ -9,7 +9,7 @@ public enum AuthToken: Sendable, Equatable {
     /// Signed tokens.
     case jwt(JWTOptions)
 
-    static let refusal = ConfigurationError("auth: invalid auth options")
+    static let refusal = ConfigurationError("auth: invalid auth options", isStartFailure: true)
 }
 
 /// Options of signed tokens.

@@ -34,13 +34,15 @@ public struct AutoCompaction: Sendable, Equatable {
         if let number = Int64(text), number >= 0 {
             let (hours, overflow) = number.multipliedReportingOverflow(by: Nanoseconds.hours(1).count)
             guard mode == .revision || !overflow else {
-                throw ConfigurationError("error parsing CompactionRetention: \(quoted(text)) hours are too many")
+                throw ConfigurationError(
+                    "error parsing CompactionRetention: \(quoted(text)) hours are too many", isStartFailure: true)
             }
             retention = Nanoseconds(mode == .periodic ? hours : number)
         } else if let duration = Nanoseconds(text) {
             retention = duration
         } else {
-            throw ConfigurationError("error parsing CompactionRetention: time: invalid duration \(quoted(text))")
+            throw ConfigurationError(
+                "error parsing CompactionRetention: time: invalid duration \(quoted(text))", isStartFailure: true)
         }
     }
 }

@@ -33,8 +33,14 @@ extension ConfigurationBuilder {
                 "given-snapshot-catchup-entries", "updated-snapshot-catchup-entries"),
             snapshotFilesMaximum: values.unsigned("max-snapshots"),
             walFilesMaximum: values.unsigned("max-wals"),
-            peerReadTimeout: max(values.duration("raft-read-timeout"), Self.peerTimeoutMinimum),
-            peerWriteTimeout: max(values.duration("raft-write-timeout"), Self.peerTimeoutMinimum))
+            peerReadTimeout: peerTimeout("raft-read-timeout"), peerWriteTimeout: peerTimeout("raft-write-timeout"))
+    }
+
+    private mutating func peerTimeout(_ name: String) -> Nanoseconds {
+        let given = values.duration(name)
+        guard given < Self.peerTimeoutMinimum else { return given }
+        note(.info, "\(name) increased to minimum value: \(Self.peerTimeoutMinimum)")
+        return Self.peerTimeoutMinimum
     }
 
     private mutating func countOrDefault(
@@ -107,7 +113,9 @@ extension ConfigurationBuilder {
         if requestBytes > recommended {
             note(
                 .warn, "exceeded recommended request limit", .uint64("max-request-bytes", requestBytes),
-                .uint64("recommended-request-bytes", recommended))
+                .string("max-request-size", humanBytes(requestBytes)),
+                .uint64("recommended-request-bytes", recommended),
+                .string("recommended-request-size", humanBytes(recommended)))
         }
         return RequestLimits(
             requestBytesMaximum: min(requestBytes, UInt64(Int32.max)),

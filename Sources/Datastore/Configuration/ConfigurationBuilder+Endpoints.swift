@@ -32,11 +32,11 @@ extension ConfigurationBuilder {
         try Self.checkAdvertised(urls.advertiseClient, flag: "--advertise-client-urls")
         for url in urls.listenClientHTTP where urls.listenClient.contains(where: { $0.authority == url.authority }) {
             throw ConfigurationError(
-                "--listen-client-http-urls must not share an address with --listen-client-urls: \(url)")
+                "cannot bind both --client-listen-urls and --client-listen-http-urls on the same url \(url)",
+                isStartFailure: true)
         }
         if values.isGiven("listen-client-urls") && !values.isGiven("advertise-client-urls") {
-            throw ConfigurationError(
-                "--advertise-client-urls is required when --listen-client-urls is set explicitly")
+            throw .unsetAdvertiseClientURLs
         }
         urls.advertisePeer = advertised(
             urls.advertisePeer, flag: "initial-advertise-peer-urls", listening: urls.listenPeer, defaultHost)

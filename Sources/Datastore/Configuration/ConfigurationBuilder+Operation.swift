@@ -26,9 +26,7 @@ extension ConfigurationBuilder {
         guard values.boolean("enable-log-rotation") else { return nil }
         guard outputs.files.count == 1 else {
             throw ConfigurationError(
-                outputs.files.isEmpty
-                    ? "log rotation requires a file in --log-outputs"
-                    : "log rotation requires a single file in --log-outputs")
+                "--log-outputs requires a single file path when --log-rotate-config-json is defined")
         }
         return try LogRotation(values.string("log-rotation-config-json"))
     }
@@ -51,7 +49,7 @@ extension ConfigurationBuilder {
         var cost = values.unsigned("bcrypt-cost")
         if !(4...31).contains(cost) {
             note(
-                .warn, "use default bcrypt-cost instead of the invalid given bcrypt-cost", .int("min-cost", 4),
+                .warn, "use default bcrypt cost instead of the invalid given cost", .int("min-cost", 4),
                 .int("max-cost", 31), .int("default-cost", 10), .uint64("given-cost", cost))
             cost = 10
         }
@@ -64,23 +62,17 @@ extension ConfigurationBuilder {
         let minimum = values.string("tls-min-version")
         let maximum = values.string("tls-max-version")
         for version in [minimum, maximum] where !versions.contains(version) {
-            throw ConfigurationError("unexpected TLS version \(quoted(version))")
+            throw ConfigurationError("unexpected TLS version \(quoted(version)) (must be one of: TLS1.2, TLS1.3)")
         }
         if minimum == "TLS1.3" && maximum == "TLS1.2" {
             throw ConfigurationError("min version (TLS1.3) is greater than max version (TLS1.2)")
         }
         let suites = values.strings("cipher-suites")
         for suite in suites where !CipherSuites.names.contains(suite) {
-            throw ConfigurationError("unexpected TLS cipher suite \(quoted(suite))")
+            throw ConfigurationError("unexpected TLS cipher suite \(quoted(suite))", isStartFailure: true)
         }
         if !suites.isEmpty && minimum == "TLS1.3" {
             throw ConfigurationError("cipher suites cannot be configured when only TLS1.3 is enabled")
-        }
-        if !values.strings("peer-cert-allowed-cn").isEmpty && !values.strings("peer-cert-allowed-hostname").isEmpty {
-            throw ConfigurationError("peer-cert-allowed-cn and peer-cert-allowed-hostname are mutually exclusive")
-        }
-        if values.unsigned("self-signed-cert-validity") == 0 {
-            throw ConfigurationError("selfSignedCertValidity is invalid,it should be greater than 0")
         }
     }
 }

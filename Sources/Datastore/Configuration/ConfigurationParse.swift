@@ -37,10 +37,12 @@ extension Configuration {
         }
         let running = DeferredLogLine.later(.info, "Running: ", [.strings("args", [programName] + arguments)])
         var lines: [DeferredLogLine] = []
-        func refused(_ reason: String) -> ParseOutcome {
-            .logAndExit(lines + [running, .early(.warn, "failed to verify flags", [.error(reason)])], status: 1)
+        func refused(_ reason: ConfigurationError) -> ParseOutcome {
+            .logAndExit(lines + [running] + reason.lines, status: 1)
         }
-        if let stray = commandLine.positional.first { return refused("\(quoted(stray)) is not a valid flag") }
+        if let stray = commandLine.positional.first {
+            return refused(ConfigurationError("\(quoted(stray)) is not a valid flag"))
+        }
         if commandLine.values["version"].flatMap(parseBoolean) == true {
             return .printAndExit(stdout: Version.text, stderr: "", status: 0)
         }
@@ -57,7 +59,7 @@ extension Configuration {
                 return .logAndExit(
                     lines + [.early(.fatal, message, [.string("environment-variable", variable)])], status: 1)
             case .invalid(let reason):
-                return refused(reason)
+                return refused(ConfigurationError(reason))
             }
         }
         let values = FlagValues(commandLine: commandLine.values, environment: variables.values)
@@ -65,7 +67,7 @@ extension Configuration {
             var builder = ConfigurationBuilder(values: values, lines: lines, running: running)
             return .run(try builder.build(defaultHost: defaultHost))
         } catch {
-            return refused(error.description)
+            return refused(error)
         }
     }
 }

@@ -65,7 +65,8 @@ extension EndpointURL {
             guard path.isEmpty else { throw Invalid(reason: "URL must not contain a path: \(text)") }
         }
         if let code = authority.utf8.first(where: { $0 <= 0x20 || $0 == 0x7f }) {
-            throw Invalid(reason: "parse \(quoted(text)): invalid character \(quoted(String(Unicode.Scalar(code)))) in host name")
+            let character = quoted(String(Unicode.Scalar(code)))
+            throw Invalid(reason: "parse \(quoted(text)): invalid character \(character) in host name")
         }
         self.scheme = scheme
         host = hostAndPort?.host ?? authority

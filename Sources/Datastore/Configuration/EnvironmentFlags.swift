@@ -17,9 +17,8 @@ struct EnvironmentFlags {
 }
 
 extension EnvironmentFlags {
-    /// Variables that concern the process, not its flags.
+    /// Asks for nothing: a version is asked for by the flag only.
     private static let versionVariable = "ETCD_VERSION"
-    private static let architectureVariable = "ETCD_UNSUPPORTED_ARCH"
 
     /// - Parameter given: names of the flags on the command line. Lines logged up to a refusal are in `lines`.
     mutating func read(_ environment: [String: String], given: Set<String>) throws(Refusal) {
@@ -47,17 +46,16 @@ extension EnvironmentFlags {
     }
 
     private mutating func checkOthers(_ environment: [String: String], given: Set<String>) throws(Refusal) {
-        let special = [Self.versionVariable, Self.architectureVariable]
+        // An empty variable sets nothing, but stands in the way of its flag like any other.
         for (variable, text) in environment.sorted(by: { $0.key < $1.key })
-        where variable.hasPrefix("ETCD_") && !text.isEmpty && !special.contains(variable) {
-            guard let flag = FlagTable.byEnvironmentName[variable] else {
-                lines.append(
-                    .early(
-                        .warn, "unrecognized environment variable",
-                        [.string("environment-variable", "\(variable)=\(text)")]))
-                continue
-            }
-            if given.contains(flag.name) { throw .shadowed(variable: variable) }
+        where variable.hasPrefix("ETCD_") && variable != Self.versionVariable {
+            let flag = FlagTable.byEnvironmentName[variable]
+            if let flag, given.contains(flag.name) { throw .shadowed(variable: variable) }
+            if let flag, values[flag.name] != nil { continue }
+            lines.append(
+                .early(
+                    .warn, "unrecognized environment variable",
+                    [.string("environment-variable", "\(variable)=\(text)")]))
         }
     }
 }

@@ -1,6 +1,10 @@
 // Flags of bootstrap, discovery and the life of the cluster.
 
 extension FlagTable {
+    private static let v2DeprecationPhases = [
+        "not-yet", "write-only", "write-only-skip-check", "write-only-drop-data", "gone",
+    ]
+
     static let cluster: [FlagSpecification] = [
         .init("initial-advertise-peer-urls", .urls, "http://localhost:2380", .clustering,
             "peer URLs announced to others"),
@@ -35,7 +39,7 @@ extension FlagTable {
         .init("pre-vote", .boolean, "true", .clustering, "raft pre-vote phase"),
         .init("auto-compaction-mode", .string, "periodic", .clustering, "how to read auto-compaction-retention"),
         .init("auto-compaction-retention", .string, "0", .clustering, "history kept by the auto compactor"),
-        .init("v2-deprecation", .choice(["not-yet", "write-only", "write-only-skip-check", "write-only-drop-data", "gone"]), "write-only", .clustering,
+        .init("v2-deprecation", .choice(v2DeprecationPhases), "write-only", .clustering,
             "phase of v2 store removal; gone from main after 3.7"),
     ]
 }

@@ -17,7 +17,7 @@ extension FlagTable {
         .init("election-timeout", .unsigned(bits: 64), "1000", .member,
             "raft election timeout; ticks = election-timeout / heartbeat-interval (integer division)"),
         .init("initial-election-tick-advance", .boolean, "true", .member,
-            "skip most of the first election timeout at start-up (see peer-protocol.md)"),
+            "skip most of the first election timeout at start-up"),
         .init("listen-peer-urls", .urls, "http://localhost:2380", .member,
             "bind addresses for raft/peer HTTP; host must be an IP or \"localhost\""),
         .init("listen-client-urls", .urls, "http://localhost:2379", .member,
@@ -51,7 +51,7 @@ extension FlagTable {
         .init("raft-write-timeout", .duration, "5s", .member, "write deadline on peer connections"),
         .init("feature-gates", .featureGates, "", .member,
             "turn gates on/off; special keys AllAlpha, AllBeta; unknown gate = fatal config error"),
-        .init("config-file", .string, "", .member, "load everything from this YAML/JSON file instead"),
+        .init("config-file", .string, "", .member, "YAML or JSON file that decides everything instead of flags and variables"),
         .init("version", .boolean, "false", .member, "print version block and exit 0"),
     ]
 }

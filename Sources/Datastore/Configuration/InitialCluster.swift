@@ -21,7 +21,7 @@ public struct InitialCluster: Sendable, Equatable {
                 members[name] = list.sorted()
             }
         } catch {
-            throw ConfigurationError("error setting up initial cluster: \(error.reason)")
+            throw ConfigurationError("error setting up initial cluster: \(error.reason)", isStartFailure: true)
         }
         self.members = members
         self.text = text
@@ -39,25 +39,31 @@ public struct InitialCluster: Sendable, Equatable {
         name: String, advertisedPeerURLs: [EndpointURL], resolve: (EndpointURL) -> String = HostResolver.address
     ) -> ConfigurationError? {
         guard let own = members[name] else {
-            return ConfigurationError("couldn't find local name \(quoted(name)) in the initial cluster configuration")
+            return Self.refusal("couldn't find local name \(quoted(name)) in the initial cluster configuration")
         }
         var seen: Set<String> = []
         for url in members.values.joined().map(\.text) where !seen.insert(url).inserted {
-            return ConfigurationError("initial cluster \(text) has duplicated url: \(url)")
+            return Self.refusal("initial cluster \(text) has duplicated url: \(url)")
         }
-        if own.map(\.text) == advertisedPeerURLs.map(\.text).sorted() { return nil }
-        let ownAddresses = Set(own.map(resolve))
-        let advertisedAddresses = Set(advertisedPeerURLs.map(resolve))
-        let advertised = advertisedPeerURLs.map(\.text).joined(separator: ",")
-        if let missing = advertisedPeerURLs.first(where: { !ownAddresses.contains(resolve($0)) }) {
-            return ConfigurationError(
-                "--initial-cluster must include \(name)=\(missing) given --initial-advertise-peer-urls=\(advertised)")
+        let advertised = advertisedPeerURLs.map(\.text).sorted()
+        let mapped = own.map(\.text)
+        if mapped == advertised || own.map(resolve).sorted() == advertisedPeerURLs.map(resolve).sorted() { return nil }
+        let list = advertised.joined(separator: ",")
+        let difference =
+            "(resolved urls: \(quoted(list)) != \(quoted(mapped.joined(separator: ","))))"
+        let unadvertised = mapped.filter { !advertised.contains($0) }.map { "\(name)=\($0)" }
+        if !unadvertised.isEmpty {
+            return Self.refusal(
+                "--initial-cluster has \(unadvertised.joined(separator: ",")) but missing from "
+                    + "--initial-advertise-peer-urls=\(list) \(difference)")
         }
-        if let missing = own.first(where: { !advertisedAddresses.contains(resolve($0)) }) {
-            return ConfigurationError(
-                "--initial-cluster has \(name)=\(missing) but missing from "
-                    + "--initial-advertise-peer-urls=\(advertised)")
-        }
-        return nil
+        let unmapped = advertised.filter { !mapped.contains($0) }
+        return Self.refusal(
+            "--initial-advertise-peer-urls has \(unmapped.joined(separator: ",")) but missing from "
+                + "--initial-cluster=\(Self.text(name: name, urls: own))")
+    }
+
+    private static func refusal(_ reason: String) -> ConfigurationError {
+        ConfigurationError(reason, isStartFailure: true)
     }
 }

@@ -14,10 +14,18 @@ extension ParseOutcome {
     var configuration: Configuration? { if case .run(let configuration) = self { configuration } else { nil } }
 
     /// The reason in the "failed to verify flags" line of a refusal with status 1.
-    var refusal: String? {
-        guard case .logAndExit(let lines, 1) = self, let last = lines.last,
-            last.message == "failed to verify flags", last.level == .warn,
-            case .string(let reason)? = last.fields.first?.value, last.fields.first?.name == "error"
+    var refusal: String? { reason(in: "failed to verify flags", .warn) }
+
+    /// The reason in the lines of a failed start.
+    var startFailure: String? {
+        let reason = reason(in: "failed to start etcd", .warn)
+        return reason == self.reason(in: "discovery failed", .fatal) ? reason : nil
+    }
+
+    private func reason(in message: String, _ level: LogLevel) -> String? {
+        guard case .logAndExit(let lines, 1) = self,
+            let line = lines.last(where: { $0.message == message && $0.level == level }),
+            case .string(let reason)? = line.fields.first?.value, line.fields.first?.name == "error"
         else { return nil }
         return reason
     }

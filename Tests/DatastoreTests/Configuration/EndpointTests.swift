@@ -72,7 +72,8 @@ struct EndpointTests {
         #expect(configuration?.listenClientHTTPURLs.map(\.port) == [8])
         #expect(configuration?.hasLine("Running http and grpc server on single port") == false)
         #expect(configure().configuration?.hasLine("Running http and grpc server on single port") == true)
-        #expect(configure("--listen-client-http-urls=http://localhost:2379").refusal != nil)
+        #expect(configure("--listen-client-http-urls=http://localhost:2379").startFailure
+                == "cannot bind both --client-listen-urls and --client-listen-http-urls on the same url http://localhost:2379")
     }
 
     @Test func onlyTheNameMakesTheBootstrapMap() {
@@ -86,7 +87,8 @@ struct EndpointTests {
         let other = configure("--name=m1", "--initial-cluster=m2=http://localhost:2380").configuration
         #expect(
             other?.initialCluster.refusal(name: "m1", advertisedPeerURLs: other!.advertisePeerURLs)
-                == ConfigurationError("couldn't find local name \"m1\" in the initial cluster configuration"))
+                == ConfigurationError(
+                    "couldn't find local name \"m1\" in the initial cluster configuration", isStartFailure: true))
     }
 
     @Test func theBootstrapMapMustMatchWhatIsAdvertised() throws {
@@ -98,11 +100,15 @@ struct EndpointTests {
         let more = try EndpointURL.list("http://127.0.0.1:2380,http://127.0.0.1:9")
         #expect(
             cluster.refusal(name: "a", advertisedPeerURLs: more, resolve: resolve)?.description
-                == "--initial-cluster must include a=http://127.0.0.1:9 given --initial-advertise-peer-urls=http://127.0.0.1:2380,http://127.0.0.1:9")
+                == "--initial-cluster has a=http://localhost:2380 but missing from --initial-advertise-peer-urls=http://127.0.0.1:2380,http://127.0.0.1:9 (resolved urls: \"http://127.0.0.1:2380,http://127.0.0.1:9\" != \"http://localhost:2380\")")
+        let exact = try EndpointURL.list("http://localhost:2380,http://localhost:9")
+        #expect(
+            cluster.refusal(name: "a", advertisedPeerURLs: exact, resolve: resolve)?.description
+                == "--initial-advertise-peer-urls has http://localhost:9 but missing from --initial-cluster=a=http://localhost:2380")
         let two = try InitialCluster("a=http://localhost:2380,a=http://localhost:9")
         #expect(
             two.refusal(name: "a", advertisedPeerURLs: spelled, resolve: resolve)?.description
-                == "--initial-cluster has a=http://localhost:9 but missing from --initial-advertise-peer-urls=http://127.0.0.1:2380")
+                == "--initial-cluster has a=http://localhost:2380,a=http://localhost:9 but missing from --initial-advertise-peer-urls=http://127.0.0.1:2380 (resolved urls: \"http://127.0.0.1:2380\" != \"http://localhost:2380,http://localhost:9\")")
         let twice = try InitialCluster("a=http://localhost:1,a=http://localhost:1")
         #expect(
             twice.refusal(name: "a", advertisedPeerURLs: [])?.description
@@ -110,8 +116,8 @@ struct EndpointTests {
     }
 
     @Test func badBootstrapMapsAreRefused() {
-        #expect(configure("--initial-cluster=nourl").refusal?.hasPrefix("error setting up initial cluster: ") == true)
-        #expect(configure("--initial-cluster=a=http://x").refusal?.hasPrefix("error setting up initial cluster: ") == true)
+        #expect(configure("--initial-cluster=nourl").startFailure?.hasPrefix("error setting up initial cluster: ") == true)
+        #expect(configure("--initial-cluster=a=http://x").startFailure?.hasPrefix("error setting up initial cluster: ") == true)
         #expect(configure("--initial-cluster=default=http://a:1,,").configuration != nil)
     }
 

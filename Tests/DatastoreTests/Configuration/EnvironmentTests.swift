@@ -7,7 +7,7 @@ import Testing
 
 struct EnvironmentTests {
     @Test func variablesStandBetweenFlagsAndDefaults() {
-        let environment = ["ETCD_NAME": "from-env", "ETCD_MAX_TXN_OPS": "7", "PATH": "/bin", "ETCD_WAL_DIR": ""]
+        let environment = ["ETCD_NAME": "from-env", "ETCD_MAX_TXN_OPS": "7", "PATH": "/bin"]
         let configuration = configure("--data-dir=/d", environment: environment).configuration
         #expect(configuration?.name == "from-env")
         #expect(configuration?.limits.transactionOperationsMaximum == 7)
@@ -29,18 +29,19 @@ struct EnvironmentTests {
         #expect(lines.last?.level == .fatal)
         #expect(lines.last?.message.hasPrefix("conflicting environment variable is shadowed by corresponding command-line flag") == true)
         #expect(lines.last?.fields == [.string("environment-variable", "ETCD_NAME")])
-        #expect(configure("--name=a", environment: ["ETCD_NAME": ""]).configuration?.name == "a")
+        // Emptiness does not help: etcd looks at names only.
+        #expect(configure("--name=a", environment: ["ETCD_NAME": ""]).configuration == nil)
     }
 
     @Test func unknownVariablesOnlyWarn() {
-        let configuration = configure(environment: ["ETCD_VERIFY": "all", "ETCD_X": "1", "ETCDX": "1"]).configuration
+        let configuration = configure(environment: ["ETCD_VERIFY": "all", "ETCD_NAME": "", "ETCDX": "1"]).configuration
         let lines = configuration?.lines("unrecognized environment variable") ?? []
         #expect(lines.map(\.level) == [.warn, .warn])
-        #expect(lines.map(\.fields) == [[.string("environment-variable", "ETCD_VERIFY=all")], [.string("environment-variable", "ETCD_X=1")]])
+        #expect(lines.map(\.fields) == [[.string("environment-variable", "ETCD_NAME=")], [.string("environment-variable", "ETCD_VERIFY=all")]])
     }
 
     @Test func specialVariablesAreKeptOut() {
-        let configuration = configure(environment: ["ETCD_VERSION": "true", "ETCD_UNSUPPORTED_ARCH": "arm64"]).configuration
+        let configuration = configure(environment: ["ETCD_VERSION": "true"]).configuration
         #expect(configuration?.hasLine("cannot set special environment variable") == true)
         #expect(configuration?.hasLine("unrecognized environment variable") == false)
     }

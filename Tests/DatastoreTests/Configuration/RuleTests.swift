@@ -54,6 +54,21 @@ struct ConfigurationRuleTests {
         #expect(configuration.backend.batchInterval == .milliseconds(100))
     }
 
+    @Test func lowPeerTimeoutsAreRaised() {
+        let configuration = configure("--raft-read-timeout=1s", "--raft-write-timeout=9s").configuration
+        #expect(configuration?.raft.peerReadTimeout == .seconds(5) && configuration?.raft.peerWriteTimeout == .seconds(9))
+        #expect(configuration?.hasLine("raft-read-timeout increased to minimum value: 5s") == true)
+    }
+
+    @Test func largeRequestsWarn() {
+        #expect(
+            configure("--max-request-bytes=20485760").configuration?.lines("exceeded recommended request limit").first?
+                .fields == [
+                    .uint64("max-request-bytes", 20_485_760), .string("max-request-size", "20 MB"),
+                    .uint64("recommended-request-bytes", 10_485_760), .string("recommended-request-size", "10 MB"),
+                ])
+    }
+
     @Test func quotasHaveThreeForms() {
         #expect(configure("--quota-backend-bytes=-1").configuration?.backend.quotaBytes == nil)
         #expect(configure("--quota-backend-bytes=53248").configuration?.backend.quotaBytes == 53_248)
@@ -73,20 +88,16 @@ struct ConfigurationRuleTests {
         (["--compact-hash-check-time=0s"], "--compact-hash-check-time must be >0 (set to 0s)"),
         (["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
             "min version (TLS1.3) is greater than max version (TLS1.2)"),
-        (["--tls-min-version=TLS1.1"], "unexpected TLS version \"TLS1.1\""),
-        (["--cipher-suites=NOPE"], "unexpected TLS cipher suite \"NOPE\""),
+        (["--tls-min-version=TLS1.1"], "unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)"),
         (["--cipher-suites=TLS_AES_128_GCM_SHA256", "--tls-min-version=TLS1.3"],
             "cipher suites cannot be configured when only TLS1.3 is enabled"),
         (["--enable-distributed-tracing", "--distributed-tracing-sampling-rate=1000001"],
             "distributed tracing sampling rate must be between 0 and 1000000 per million (set to 1000001)"),
         (["--auto-compaction-mode="], "undefined auto-compaction-mode"),
         (["--auto-compaction-mode=x"], "unknown auto-compaction-mode \"x\""),
-        (["--auto-compaction-retention=x"], "error parsing CompactionRetention: time: invalid duration \"x\""),
-        (["--auto-compaction-retention=-1"], "error parsing CompactionRetention: time: invalid duration \"-1\""),
-        (["--auto-compaction-retention=9223372036854775807"],
-            "error parsing CompactionRetention: \"9223372036854775807\" hours are too many"),
-        (["--enable-log-rotation"], "log rotation requires a file in --log-outputs"),
-        (["--enable-log-rotation", "--log-outputs=/a,/b"], "log rotation requires a single file in --log-outputs"),
+        (["--enable-log-rotation"], "--log-outputs requires a single file path when --log-rotate-config-json is defined"),
+        (["--enable-log-rotation", "--log-outputs=/a,/b"],
+            "--log-outputs requires a single file path when --log-rotate-config-json is defined"),
         (["--enable-log-rotation", "--log-outputs=/a", "--log-rotation-config-json={"],
             "improperly formatted log rotation config"),
         (["--enable-log-rotation", "--log-outputs=/a", "--log-rotation-config-json={\"maxsize\":\"x\"}"],
@@ -95,17 +106,25 @@ struct ConfigurationRuleTests {
         (["--log-level=loud"], "unrecognized level: \"loud\""),
         (["--log-format=xml"], "unknown log format: xml, supported values json, console"),
         (["--logger=capnslog"], "unknown logger option \"capnslog\""),
-        (["--auth-token=kerberos"], "auth: invalid auth options"),
-        (["--auth-token=jwt"], "auth: invalid auth options"),
-        (["--auth-token=jwt,sign-method=XX"], "auth: invalid auth options"),
         (["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set"),
         (["--discovery-fallback=proxy"], "v2 proxy is deprecated, and discovery fallback must be \"exit\""),
-        (["--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"],
-            "peer-cert-allowed-cn and peer-cert-allowed-hostname are mutually exclusive"),
-        (["--self-signed-cert-validity=0"], "selfSignedCertValidity is invalid,it should be greater than 0"),
     ] as [([String], String)])
     func brokenRulesAreTold(arguments: [String], reason: String) {
         #expect(Configuration.parse(arguments: arguments, environment: [:]) { nil }.refusal == reason)
+    }
+
+    @Test(arguments: [
+        (["--cipher-suites=NOPE"], "unexpected TLS cipher suite \"NOPE\""),
+        (["--auto-compaction-retention=x"], "error parsing CompactionRetention: time: invalid duration \"x\""),
+        (["--auto-compaction-retention=-1"], "error parsing CompactionRetention: time: invalid duration \"-1\""),
+        (["--auto-compaction-retention=9223372036854775807"],
+            "error parsing CompactionRetention: \"9223372036854775807\" hours are too many"),
+        (["--auth-token=kerberos"], "auth: invalid auth options"),
+        (["--auth-token=jwt"], "auth: invalid auth options"),
+        (["--auth-token=jwt,sign-method=XX"], "auth: invalid auth options"),
+    ] as [([String], String)])
+    func whatEtcdFindsAtTheStartIsToldAsItTellsIt(arguments: [String], reason: String) {
+        #expect(Configuration.parse(arguments: arguments, environment: [:]) { nil }.startFailure == reason)
     }
 
     @Test(arguments: [
@@ -179,7 +198,7 @@ struct ConfigurationRuleTests {
     @Test func aBadHashCostFallsBack() {
         let configuration = configure("--bcrypt-cost=99").configuration
         #expect(configuration?.authentication.bcryptCost == 10)
-        #expect(configuration?.hasLine("use default bcrypt-cost instead of the invalid given bcrypt-cost") == true)
+        #expect(configuration?.hasLine("use default bcrypt cost instead of the invalid given cost") == true)
     }
 
     @Test func rotationIsRead() throws {
