@@ -24,7 +24,8 @@ struct CheckpointDecoder {
 
     init() { builder = KeyIndexBuilder(capacity: state.table.index.capacity) }
 
-    mutating func decode(_ block: UnsafeRawBufferPointer) throws(CheckpointError) {
+    /// - Parameter retain: called with the place of every version's record.
+    mutating func decode(_ block: UnsafeRawBufferPointer, retain: (RecordLocation) -> Void) throws(CheckpointError) {
         var reader = ProtobufReader(block)
         do {
             while !reader.isAtEnd {
@@ -32,7 +33,7 @@ struct CheckpointDecoder {
                 case .header: try header(&reader)
                 case .meta: try meta(&reader)
                 case .keys: try keys(&reader)
-                case .versions: try versions(&reader)
+                case .versions: try versions(&reader, retain)
                 case .done: throw CheckpointError.malformed("bytes behind the end")
                 }
             }
@@ -99,7 +100,7 @@ struct CheckpointDecoder {
         }
     }
 
-    private mutating func versions(_ reader: inout ProtobufReader) throws {
+    private mutating func versions(_ reader: inout ProtobufReader, _ retain: (RecordLocation) -> Void) throws {
         let slab = state.table.slab
         let order = state.table.order
         while !reader.isAtEnd {
@@ -126,11 +127,12 @@ struct CheckpointDecoder {
             }
             last = revision
             let key = keys[Int(ordinal)]
+            let location = RecordLocation(segment: UInt32(segment), length: UInt32(length), offset: offset)
+            retain(location)
             let slot = slab.allocate()
             slab[slot].initialize(
                 to: VersionRecord(
-                    main: main, created: main - age, version: version, lease: lease,
-                    location: RecordLocation(segment: UInt32(segment), length: UInt32(length), offset: offset), key: key,
+                    main: main, created: main - age, version: version, lease: lease, location: location, key: key,
                     sub: revision.sub, previous: key.newest))
             key.newest = slot
             order.append(slot)

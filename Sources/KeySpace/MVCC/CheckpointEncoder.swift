@@ -27,6 +27,7 @@ struct CheckpointEncoder {
     /// The newest revision that the checkpoint contains.
     let revision: Int64
     private let compaction: CompactionState
+    var compactRevision: Int64 { compaction.scheduled }
     private let meta: MetaState
     private var phase = Phase.header
     private var keyCount: UInt32 = 0

@@ -42,6 +42,7 @@ extension MVCCStore {
         log.append(kind: .compaction, main: revision, sub: 0, payloadCapacity: 0) { _ in }
         compaction.schedule(revision)
         workingCompacted = revision
+        scheduledCompaction = true
     }
 
     /// Calls back once the purge of every compaction asked for so far is complete; at once if it is.

@@ -21,4 +21,30 @@ enum StoreLimits {
     static let eventKeyBytesKept = 256 * 1024
     /// Hashes of past compactions that are remembered, as etcd does.
     static let rememberedHashes = 10
+    /// About what a record and its share of a frame cost beside the payload.
+    static let recordOverhead = 40
+    /// A checkpoint is written when the log behind the last one is longer than this and than twice its size.
+    static let checkpointTailBytes = 64 << 20
+    /// Blocks of a checkpoint.
+    static let checkpointBlockBytes = 256 * 1024
+    /// Records that garbage collection looks up per hold of the lock.
+    static let relocationsPerLockHold = 128
+    /// Bytes of a segment that one slice of garbage collection passes.
+    static let collectionSliceBytes = 256 * 1024
+    /// Garbage that must have gathered before a collection, beside an eighth of the store.
+    static let collectionMinimumBytes = 64 << 20
+    /// The log is synced when this much is not, or after `syncInterval`.
+    static let syncBytes = 16 << 20
+    static let syncIntervalNanoseconds: UInt64 = 1_000_000_000
+    /// How often garbage is weighed.
+    static let collectionIntervalNanoseconds: UInt64 = 5_000_000_000
+    /// After a full disk the work that failed is tried again this much later.
+    static let retryNanoseconds: UInt64 = 5_000_000_000
+    /// Pause between two slices, so that the lock and a processor are free for requests.
+    static let slicePauseNanoseconds: UInt64 = 100_000
+    /// The same between slices that move or write much.
+    static let bulkPauseNanoseconds: UInt64 = 2_000_000
+    /// How long the maintenance thread sleeps without work, and while readers hold back a purge.
+    static let idleNanoseconds: UInt64 = 250_000_000
+    static let blockedNanoseconds: UInt64 = 20_000_000
 }

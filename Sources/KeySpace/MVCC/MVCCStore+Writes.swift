@@ -49,7 +49,10 @@ extension MVCCStore {
         }
         hasUnpublished = false
         makeVisible()
+        let mustWake = scheduledCompaction
+        scheduledCompaction = false
         releaseLock()
+        if mustWake { wakeMaintenance?() }
     }
 
     private func holdLock() {
@@ -89,6 +92,7 @@ extension MVCCStore {
             sink.field(5, value)
             sink.field(6, lease)
         }
+        countAppended(Int(location.length))
         table.append(
             key: key, located: located, modified: modified, created: created, version: version, lease: lease,
             location: location)
@@ -128,6 +132,7 @@ extension MVCCStore {
         ) { sink in
             sink.field(1, entry.bytes)
         }
+        countAppended(Int(location.length))
         guard table.index.locate(entry.bytes) == entry else { preconditionFailure("a live key is not in the index") }
         table.append(
             key: entry.bytes, located: entry, modified: modified, created: 0, version: 0, lease: 0, location: location)
@@ -152,6 +157,7 @@ extension MVCCStore {
         log.append(kind: .metaPut, main: 0, sub: 0, payloadCapacity: key.count + value.count + 16) { sink in
             MetaRecord.encode(bucket, key: key, value: value, into: sink)
         }
+        countAppended(key.count + value.count)
         meta.put(bucket, key, value)
     }
 
@@ -160,7 +166,14 @@ extension MVCCStore {
         log.append(kind: .metaDelete, main: 0, sub: 0, payloadCapacity: key.count + 16) { sink in
             MetaRecord.encode(bucket, key: key, value: [], into: sink)
         }
+        countAppended(key.count)
         meta.delete(bucket, key)
+    }
+
+    @inline(__always)
+    private func countAppended(_ payload: Int) {
+        tailBytes += payload + StoreLimits.recordOverhead
+        appendedBytes += payload + StoreLimits.recordOverhead
     }
 }
 

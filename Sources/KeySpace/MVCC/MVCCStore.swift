@@ -21,6 +21,10 @@ public final class MVCCStore: @unchecked Sendable {
     var meta: MetaState
     var pins = RevisionPins()
     var compaction: CompactionState
+    /// Bytes appended since the last checkpoint, and ever since the store was opened.
+    var tailBytes: Int
+    var appendedBytes = 0
+    let restoredCheckpointBytes: Int
 
     // Apply thread only (what it changes under the lock is above).
     /// Revision after the entries applied so far, published or not.
@@ -34,6 +38,10 @@ public final class MVCCStore: @unchecked Sendable {
     var hasUnpublished = false
     var appliedIndex: UInt64
     var appliedTerm: UInt64
+    /// A compaction waits for its publication.
+    var scheduledCompaction = false
+    /// Tells the maintenance thread that there is work; set before the store is shared.
+    nonisolated(unsafe) var wakeMaintenance: (@Sendable () -> Void)?
 
     private let published: Atomic<Int64>
     private let compacted: Atomic<Int64>
@@ -48,6 +56,8 @@ public final class MVCCStore: @unchecked Sendable {
         workingCompacted = restored.compaction.scheduled
         appliedIndex = restored.appliedIndex
         appliedTerm = restored.appliedTerm
+        tailBytes = restored.tailBytes
+        restoredCheckpointBytes = restored.checkpointBytes
         published = Atomic(restored.revision)
         compacted = Atomic(restored.compaction.scheduled)
     }

@@ -9,4 +9,7 @@ struct RestoredState {
     var revision: Int64 = 1
     var appliedIndex: UInt64 = 0
     var appliedTerm: UInt64 = 0
+    /// Bytes of the checkpoint, and of the frames behind it.
+    var checkpointBytes = 0
+    var tailBytes = 0
 }

@@ -18,6 +18,7 @@ struct Restorer {
     mutating func apply(_ kind: RecordKind, main: Int64, sub: Int32, payload: UnsafeRawBufferPointer, location: RecordLocation)
         throws(CheckpointError)
     {
+        state.tailBytes += payload.count + StoreLimits.recordOverhead
         do {
             switch kind {
             case .put:

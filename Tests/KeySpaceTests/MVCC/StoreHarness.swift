@@ -11,12 +11,30 @@ final class StoreHarness {
     private(set) var model = StoreModel()
     var random: SeededRandom
     private var raftIndex: UInt64 = 0
+    private let directory = TemporaryDirectory()
+    private let logOptions: RevisionLogOptions
     /// Purge and squeeze happen only when the test says so.
-    private(set) lazy var runner = CompactionRunner(store: store)
+    private lazy var runner = CompactionRunner(store: store)
 
-    init(seed: UInt64) {
+    init(seed: UInt64, segmentBytes: UInt64 = 64 << 20) {
         random = SeededRandom(seed: testSeed(seed))
-        store = StoreHarness.make()
+        var logOptions = RevisionLogOptions()
+        logOptions.segmentBytes = segmentBytes
+        logOptions.preallocates = false
+        logOptions.skipsSync = true
+        self.logOptions = logOptions
+        store = try! MVCCStore.open(fileSystem: PosixFileSystem(), directory: directory.path, logOptions: logOptions)
+    }
+
+    /// Closes the store and opens it again.
+    func restart() {
+        store.close()
+        store = try! MVCCStore.open(fileSystem: PosixFileSystem(), directory: directory.path, logOptions: logOptions)
+        runner = CompactionRunner(store: store)
+        #expect(store.currentRevision == model.revision)
+        #expect(store.compactRevision == model.compacted)
+        // Entries that changed nothing may have left no trace.
+        #expect(store.appliedPosition.index <= raftIndex)
     }
 
     // MARK: Random material
@@ -259,5 +277,17 @@ extension StoreHarness {
         for _ in 0..<slices {
             if case .idle = try! runner.step() { return }
         }
+    }
+}
+
+extension StoreHarness {
+    func checkpoint() { _ = try! CheckpointRunner(store: store).write {} }
+
+    /// Moves everything that is not almost wholly alive, in slices with entries and reads in between.
+    func collect(between: () -> Void) {
+        store.lock.withLock { _ = store.log.rotate() }
+        let collection = CollectionRunner(store: store)
+        collection.begin(isThorough: true)
+        while try! collection.step() { between() }
     }
 }
