@@ -103,7 +103,7 @@ final class ServerConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
-        guard !isGone, closing != .closed else { return }
+        guard !isGone, closing == .no || closing == .draining else { return }
         loop.beginBatch()
         lastRead = loop.now
         loop.counters.bytesReceived.add(buffer.readableBytes)
@@ -143,6 +143,9 @@ final class ServerConnection: ChannelDuplexHandler {
         if used < 0 {
             // A broken preface, a flood or no memory. Other protocol errors are answered by nghttp2 itself.
             loop.counters.connectionsRejected.add(1)
+            closeWhenFlushed()
+        } else if nghttp2_session_want_read(session) == 0 {
+            // nghttp2 has ended the session (its GOAWAY is queued), or both sides are through.
             closeWhenFlushed()
         }
     }

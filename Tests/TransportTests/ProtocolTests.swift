@@ -210,7 +210,7 @@ import Wire
         let (stream, tag) = await client.open("/test.Test/EchoStream")
         let (_, silent) = await client.begin("/test.Test/Silent")
         try await test.until("both are open") { $0.calls.takenCount == 2 }
-        async let stopped: Void = test.server.shutdown(grace: .milliseconds(300))
+        async let stopped: Void = test.server.shutdown(grace: .seconds(2))
         try await client.until("the client is told") { client.connection.isGoingAway }
         // Calls in progress may end; new ones are not taken.
         await client.onLoop { connection in

@@ -59,6 +59,10 @@ extension ClientConnection {
         _ method: ClientMethod, _ tag: UInt64, _ timeout: UInt64?, _ metadata: [(String, String)]
     ) -> ClientCall? {
         guard session != nil, context != nil, !isGoingAway else { return nil }
+        if method !== lastMethod {
+            lastMethod = method
+            methods[ObjectIdentifier(method)] = method
+        }
         if free.isEmpty {
             slots.append(ClientSlot())
             free.append(UInt32(slots.count - 1))

@@ -23,6 +23,9 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     var context: ChannelHandlerContext?
     var slots: [ClientSlot] = []
     var free: [UInt32] = []
+    /// nghttp2 refers to the header fields of calls that wait to be sent.
+    var methods: [ObjectIdentifier: ClientMethod] = [:]
+    var lastMethod: ClientMethod?
     public internal(set) var openCalls = 0
     let arena = ByteSink(capacity: 16 << 10)
     private var staging = OutputStaging()

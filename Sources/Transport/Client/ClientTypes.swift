@@ -4,7 +4,8 @@ import CNGHTTP2
 import Wire
 
 /// A gRPC method as a client calls it, with its request headers encoded once for all calls.
-/// Belongs to one authority; its header memory lives as long as it does.
+/// Belongs to one authority. Make one per method and keep it: a connection refers to the headers of every
+/// method it was used with, and keeps those alive until it is closed.
 public final class ClientMethod: @unchecked Sendable {
     // Unchecked: immutable after the initialiser.
     public let path: String
