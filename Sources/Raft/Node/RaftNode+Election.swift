@@ -118,7 +118,25 @@ extension RaftNode {
             }
         } else {
             info("\(voteText) rejected \(message.kind.logName) from \(candidate)")
-            sendAfterAppend(Message(kind: answer, to: message.from, reject: true))
+            refuseVote(answer, to: message.from)
         }
+    }
+
+    /// A refusal tells what is committed here.
+    mutating func refuseVote(_ answer: MessageKind, to candidate: MemberID) {
+        let commit = log.committed
+        sendAfterAppend(
+            Message(kind: answer, to: candidate, logTerm: log.term(at: commit) ?? 0, commit: commit, reject: true))
+    }
+
+    /// A refused candidate may not know of a commit that takes away its need for the refuser's vote: the only
+    /// voter of a new configuration would for ever ask a member that was removed and has a longer log. What the
+    /// refuser has committed, and the own log has too, is committed.
+    mutating func learnCommit(from refusal: borrowing Message) {
+        guard refusal.commit > log.committed, refusal.logTerm > 0,
+            log.matches(index: refusal.commit, term: refusal.logTerm)
+        else { return }
+        log.commit(through: refusal.commit)
+        if hasUnappliedConfigurationChange { becomeFollower(term: term, leader: .none) }
     }
 }

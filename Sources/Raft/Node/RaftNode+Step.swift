@@ -98,7 +98,7 @@ extension RaftNode {
             info(
                 "\(id) [logterm: \(log.lastTerm), index: \(log.lastIndex), vote: \(vote)] rejected MsgPreVote from "
                     + "\(message.from) [logterm: \(message.logTerm), index: \(message.index)] at term \(term)")
-            sendAfterAppend(Message(kind: .preVoteResponse, to: message.from, reject: true))
+            refuseVote(.preVoteResponse, to: message.from)
         } else {
             info(
                 "\(id) [term: \(term)] ignored a \(message.kind.logName) message with lower term from "
@@ -152,6 +152,7 @@ extension RaftNode {
             becomeFollower(term: message.term, leader: message.from)
             try stepFollower(message)
         case .voteResponse, .preVoteResponse:
+            if message.reject { learnCommit(from: message) }
             count(vote: !message.reject, from: message.from, kind: message.kind)
         case .timeoutNow:
             if logsDebug {

@@ -12,8 +12,8 @@ final class Simulation {
         var steps = 10_000
         var lossPercent = 5
         var duplicatePercent = 5
-        var crashes = true
-        var partitions = true
+        /// Crashes, restarts, cuts and heals among the steps.
+        var chaosPerMille = 10
         var preVote = true
         var checkQuorum = true
         var handsOverOnRemoval = true
@@ -83,14 +83,16 @@ final class Simulation {
         case 900..<950: try propose()
         case 950..<970: try read()
         case 970..<978: try snapshot(someone)
-        case 978..<984: if plan.crashes { try crashOrRestart() }
-        case 984..<988: if plan.partitions { cutOrHeal() }
-        case 988..<991: try transfer()
-        case 991..<998: if plan.spares > 0 { try changeMembers() }
-        case 998: try act(someone) { $0.node.campaign() }
-        default:
+        case 978..<981: try transfer()
+        case 981..<992: if plan.spares > 0 { try changeMembers() }
+        case 992..<994: try act(someone) { $0.node.campaign() }
+        case 994..<996:
             let other = someone.id
             try act(someone) { random.chance(50) ? $0.node.reportUnreachable(other) : $0.node.forgetLeader() }
+        default: break
+        }
+        if random.below(1000) < plan.chaosPerMille {
+            if random.chance(60) { try crashOrRestart() } else { cutOrHeal() }
         }
         if stepNumber % 64 == 0 {
             for member in members where member.isUp { member.node.checkInvariants() }
@@ -204,9 +206,9 @@ final class Simulation {
 
     private func crashOrRestart() throws {
         let victim = someone
-        if !victim.isUp { return try restart(victim) }
+        if let down = crashed.min(), random.chance(60) { return try restart(member(down)!) }
         // Mostly a minority is down, so that there is something to be wrong about.
-        guard crashed.count < members.count / 2 || random.chance(5) else { return }
+        guard victim.isUp, crashed.count < members.count / 2 || random.chance(10) else { return }
         let surviving = random.below(victim.writes.count + 1)
         victim.crash(surviving: surviving, tornEntries: random.chance(50) ? random.below(3) : nil)
         crashed.insert(victim.id)

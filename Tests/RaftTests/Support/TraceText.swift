@@ -45,7 +45,7 @@ enum TraceText {
         case .appendResponse where message.reject:
             text += " index=\(message.index) rejected hint=\(message.logTerm)/\(message.rejectHint)"
         case .appendResponse, .readIndexResponse: text += " index=\(message.index)"
-        case .voteResponse, .preVoteResponse: text += message.reject ? " rejected" : " granted"
+        case .voteResponse, .preVoteResponse: text += message.reject ? " rejected commit=\(message.logTerm)/\(message.commit)" : " granted"
         default: break
         }
         if message.kind == .append || message.kind == .heartbeat { text += " commit=\(message.commit)" }
