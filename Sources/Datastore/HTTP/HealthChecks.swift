@@ -1,0 +1,158 @@
+// /health, /livez and /readyz: what is checked, in which order, and how it is said.
+
+import KeySpace
+import Transport
+import Wire
+
+final class HealthChecks: Sendable {
+    private let node: Node
+
+    init(_ node: Node) { self.node = node }
+
+    // MARK: /health
+
+    func health(_ request: HTTPRequest, _ responder: Decorated) {
+        let query = QueryItems(request.query)
+        let excluded = Set(query.values("exclude"))
+        let isSerializable = query.values("serializable").first == "true"
+        let node = node
+        @Sendable func answer(_ reason: String?) {
+            if let reason {
+                node.metrics.health.failures.increment()
+                node.log.warn("serving /health false", .string("reason", reason))
+                let sink = ByteSink(capacity: 128)
+                sink.append("{\"health\":\"false\",\"reason\":" as StaticString)
+                sink.json(reason)
+                sink.append("}" as StaticString)
+                responder.respond(.error(503, String(decoding: sink.bytes, as: UTF8.self)))
+            } else {
+                node.metrics.health.successes.increment()
+                responder.respond(
+                    HTTPResponse(
+                        status: 200, headers: ["Content-Type": "text/plain; charset=utf-8"],
+                        body: Array("{\"health\":\"true\",\"reason\":\"\"}".utf8)))
+            }
+        }
+        for alarm in node.keySpace.cluster.current.alarms.sorted() where !excluded.contains(alarm.alarm.name) {
+            return answer("ALARM \(alarm.alarm == .none ? "UNKNOWN" : alarm.alarm.name)")
+        }
+        if isSerializable { return answer(nil) }
+        if node.consensus.leader == .none { return answer("RAFT NO LEADER") }
+        node.confirmRead { error in answer(error.map { "RANGE ERROR:\($0.message)" }) }
+    }
+
+    // MARK: /livez, /readyz
+
+    private enum Check: String, CaseIterable {
+        case dataCorruption = "data_corruption"
+        case serializableRead = "serializable_read"
+        case linearizableRead = "linearizable_read"
+        case nonLearner = "non_learner"
+    }
+
+    func live(_ request: HTTPRequest, check: String?, _ responder: Decorated) {
+        serve(request, type: "livez", [.serializableRead], only: check, responder)
+    }
+
+    func ready(_ request: HTTPRequest, check: String?, _ responder: Decorated) {
+        serve(request, type: "readyz", Check.allCases, only: check, responder)
+    }
+
+    private func serve(_ request: HTTPRequest, type: String, _ all: [Check], only: String?, _ responder: Decorated) {
+        guard request.method == "GET" else {
+            var response = HTTPResponse.error(405, "Method Not Allowed")
+            response.headers.add("Allow", "GET")
+            return responder.respond(response)
+        }
+        let query = QueryItems(request.query)
+        let isVerbose = query.has("verbose")
+        var checks = all
+        if let only {
+            checks = all.filter { $0.rawValue == only }
+            guard !checks.isEmpty else { return responder.respond(.notFound) }
+        } else {
+            let excluded = query.values("exclude").filter { !$0.isEmpty }
+            checks = all.filter { !excluded.contains($0.rawValue) }
+            let unknown = excluded.filter { name in !all.contains { $0.rawValue == name } }
+            if !unknown.isEmpty {
+                node.log.warn("some health checks cannot be excluded", .string("missing-health-checks", unknown.joined(separator: ", ")))
+            }
+        }
+        let metrics = node.metrics.health
+        @Sendable func finish(_ results: [(check: String, failure: String?)]) {
+            var lines = ""
+            var isHealthy = true
+            for result in results {
+                metrics.record(type: type, name: result.check, success: result.failure == nil)
+                if let failure = result.failure {
+                    isHealthy = false
+                    lines += "[-]\(result.check) failed: \(failure)\n"
+                } else {
+                    lines += "[+]\(result.check) ok\n"
+                }
+            }
+            let headers: HTTPFields = ["Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"]
+            if isHealthy {
+                responder.respond(HTTPResponse(status: 200, headers: headers, body: Array(((isVerbose ? lines : "") + "ok\n").utf8)))
+            } else {
+                responder.respond(HTTPResponse(status: 503, headers: headers, body: Array((lines + "\n").utf8)))
+            }
+        }
+        var results: [(check: String, failure: String?)] = []
+        var confirmsRead = false
+        for check in checks {
+            switch check {
+            case .dataCorruption:
+                let isCorrupt = node.keySpace.cluster.hasAlarm(.corrupt)
+                results.append((check.rawValue, isCorrupt ? "alarm activated: CORRUPT" : nil))
+            case .serializableRead: results.append((check.rawValue, nil))
+            case .nonLearner: results.append((check.rawValue, node.consensus.isLearner ? "not supported for learner" : nil))
+            case .linearizableRead: confirmsRead = true
+            }
+        }
+        guard confirmsRead else { return finish(results) }
+        let local = results
+        node.confirmRead { error in finish(local + [(Check.linearizableRead.rawValue, error?.message)]) }
+    }
+}
+
+extension Node {
+    /// Finds out whether a linearizable read could be served now. `completion` runs on any thread.
+    func confirmRead(_ completion: @escaping @Sendable (CallError?) -> Void) {
+        if consensus.servesLocally { return completion(nil) }
+        if consensus.isStopping { return completion(.stopped) }
+        inbox.run { consensus in consensus.confirmRead(completion) }
+    }
+}
+
+/// The items of a URL's query, decoded.
+struct QueryItems {
+    private var items: [(name: String, value: String)] = []
+
+    init(_ query: String?) {
+        for part in (query ?? "").split(separator: "&") {
+            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            items.append((Self.decode(pair[0]), pair.count > 1 ? Self.decode(pair[1]) : ""))
+        }
+    }
+
+    func values(_ name: String) -> [String] { items.filter { $0.name == name }.map(\.value) }
+    func has(_ name: String) -> Bool { items.contains { $0.name == name } }
+
+    private static func decode(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var iterator = text.utf8.makeIterator()
+        while let byte = iterator.next() {
+            switch byte {
+            case UInt8(ascii: "+"): bytes.append(0x20)
+            case UInt8(ascii: "%"):
+                guard let high = iterator.next(), let low = iterator.next(),
+                    let value = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16)
+                else { return String(text) }
+                bytes.append(value)
+            default: bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,36 @@
+// What the store's maintenance has done, as log lines and metrics.
+
+import DatastoreTracing
+import KeySpace
+
+enum MaintenanceLog {
+    static func write(_ report: MaintenanceReport, _ log: Log, _ metrics: NodeMetrics, _ store: MVCCStore) {
+        switch report {
+        case .compacted(let revision, let hash, let took):
+            metrics.compaction.totalDuration.observe(took / 1_000_000)
+            if let hash {
+                log.info(
+                    "storing new hash", .uint64("hash", UInt64(hash.hash)), .int("revision", hash.revision),
+                    .int("compact-revision", hash.compactRevision))
+            }
+            log.info(
+                "finished scheduled compaction",
+                [
+                    .int("compact-revision", revision), .duration("took", took), .uint64("hash", UInt64(hash?.hash ?? 0)),
+                    .int("current-db-size-bytes", store.size), .string("current-db-size", humanBytes(UInt64(store.size))),
+                    .int("current-db-size-in-use-bytes", store.sizeInUse),
+                    .string("current-db-size-in-use", humanBytes(UInt64(store.sizeInUse))),
+                ])
+        case .checkpointed(let bytes, let took):
+            log.debug("wrote index checkpoint", [.int("bytes", bytes), .duration("took", took)])
+        case .collected(let segments, let took):
+            log.debug("collected garbage", [.int("segments", segments), .duration("took", took)])
+        case .synced(_, let took):
+            metrics.backend.commitDuration.observe(nanoseconds: took)
+        case .willRetry(let error):
+            log.warn("store maintenance failed; it will be tried again", .error(error.description))
+        case .failed(let error):
+            log.fatal("disk error; the process ends so that nothing unsure is acknowledged", .error(error.description))
+        }
+    }
+}

@@ -1,0 +1,184 @@
+// The server from start to stop: what is opened in which order, and closed in the other.
+
+import CShims
+import DatastoreMetrics
+import DatastoreTracing
+import Dispatch
+import Glibc
+import KeySpace
+import Raft
+import Storage
+import Transport
+import Wire
+
+/// One member. Also for programs that embed it.
+public final class MartletServer: Sendable {
+    let node: Node
+    private let transport: Transport.Server
+    private let member: OpenedMember
+    private let consensus: ConsensusThread
+    private let timers: ServerTimers
+
+    private init(node: Node, transport: Transport.Server, member: OpenedMember, consensus: ConsensusThread, timers: ServerTimers) {
+        self.node = node
+        self.transport = transport
+        self.member = member
+        self.consensus = consensus
+        self.timers = timers
+    }
+
+    // MARK: The process
+
+    /// Runs a server as this process until SIGTERM or SIGINT, and ends as etcd does: by that signal.
+    public static func main() async {
+        let configuration = Configuration.ofThisProcess()
+        let log: Log
+        do { log = try configuration.openLog() } catch {
+            FileHandleText.standardError("martlet: cannot open the log: \(error)\n")
+            exit(1)
+        }
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            let server = try await start(configuration, log: log)
+            let signal = await TerminationSignal.wait()
+            log.info("received signal; shutting down", .string("signal", signal.name))
+            StartupLog.closing(log, configuration, message: "closing etcd server")
+            await server.stop()
+            StartupLog.closing(log, configuration, message: "closed etcd server")
+            log.core.close()
+            signal.end()
+        } catch {
+            log.fatal("failed to start etcd", .error("\(error)"))
+        }
+    }
+
+    // MARK: Start
+
+    /// Opens the data directory, brings consensus up and serves. Returns when clients are served.
+    public static func start(_ configuration: Configuration, log: Log) async throws -> MartletServer {
+        StartupLog.configured(log, configuration)
+        let metrics = NodeMetrics(extensive: configuration.metricsAreExtensive)
+        let member = try OpenedMember(configuration, log: log, metrics: metrics)
+        StartupLog.starting(log, configuration, isInitialized: member.isRestart)
+
+        var transportConfiguration = ServerConfiguration()
+        transportConfiguration.receiveMessageBytesMax = Int(configuration.limits.receiveBytesMaximum)
+        transportConfiguration.concurrentStreamsMax = configuration.limits.concurrentStreamsMaximum
+        transportConfiguration.keepalive.clientPingMinimum = .nanoseconds(configuration.keepalive.clientPingIntervalMinimum.count)
+        transportConfiguration.keepalive.interval =
+            configuration.keepalive.sendsPings ? .nanoseconds(configuration.keepalive.pingInterval.count) : .seconds(1 << 40)
+        transportConfiguration.keepalive.timeout = .nanoseconds(configuration.keepalive.pingTimeout.count)
+        let transport = Transport.Server(configuration: transportConfiguration)
+
+        let loops = transport.loops.map { LoopContext(index: $0.index, metrics: metrics) }
+        let node = Node(
+            configuration: configuration, clusterID: member.clusterID, memberID: member.memberID,
+            keySpace: member.keySpace,
+            ids: RequestIDGenerator(member: member.memberID, nowMilliseconds: WallClock.milliseconds()), metrics: metrics,
+            log: log, loops: loops, serverLoops: transport.loops)
+        for loop in loops { loop.setWatches(WatchLoop(node: node, loop: transport.loops[loop.index])) }
+        MetricsWiring.wire(node, transport: transport)
+
+        log.info(
+            "starting etcd server", .string("local-member-id", node.memberID.description),
+            .string("local-server-version", Version.server), .string("cluster-id", node.clusterID.description),
+            .string("cluster-version", member.keySpace.cluster.current.version ?? "to_be_decided"))
+        let consensus = ConsensusThread(
+            ConsensusLoop(
+                raft: member.raft, wal: member.wal, node: node, applied: member.appliedIndex,
+                snapshotIndex: member.snapshotIndex))
+        let timers = ServerTimers(node)
+        let server = MartletServer(node: node, transport: transport, member: member, consensus: consensus, timers: timers)
+        member.maintenance.start()
+        consensus.start()
+        do {
+            try await server.joinAndServe()
+        } catch {
+            await server.stop()
+            throw error
+        }
+        return server
+    }
+
+    /// Waits for a leader, announces this member through the log, then opens the listeners.
+    private func joinAndServe() async throws {
+        try await node.publish()
+        let configuration = node.configuration
+        let services = ServiceTable.make(node)
+        let observer = CallObserver(services.methods, node.metrics)
+        var options = ListenOptions()
+        options.reusePort = configuration.socketReusesPort
+        options.connectionsMax = max(1, node.metrics.descriptors.refresh().limit.clamped - 150)
+        let client = ClientEndpoints(node, role: .client)
+        let splits = !configuration.listenClientHTTPURLs.isEmpty
+        for url in configuration.listenPeerURLs {
+            let listener = try await listen(url, Services(http: PeerEndpoints(node), servesGRPC: false), options, nil)
+            node.log.info("serving peer traffic", .string("address", listener.address.description))
+        }
+        for url in configuration.listenClientURLs {
+            let served = splits ? Services(methods: services.methods) : Services(methods: services.methods, http: client)
+            let listener = try await listen(url, served, options, observer)
+            StartupLog.serving(node.log, address: listener.address.description)
+        }
+        for url in configuration.listenClientHTTPURLs {
+            let listener = try await listen(url, Services(http: client, servesGRPC: false), options, nil)
+            StartupLog.serving(node.log, address: listener.address.description)
+        }
+        for url in configuration.listenMetricsURLs {
+            let metrics = Services(http: ClientEndpoints(node, role: .metrics), servesGRPC: false)
+            _ = try await listen(url, metrics, options, nil)
+        }
+        node.log.info("grpc service status changed", .string("service", ""), .string("status", "SERVING"))
+        timers.start()
+        node.log.info("ready to serve client requests")
+        StartupLog.nowServing(node.log, node)
+        notifyInit()
+    }
+
+    private func listen(
+        _ url: EndpointURL, _ services: Services, _ options: ListenOptions, _ observer: CallObserver?
+    ) async throws -> Listener {
+        do {
+            let address: ListenAddress =
+                if let path = url.socketPath { .unix(path: path) } else { .host(url.bindHost, port: Int(url.port ?? 0)) }
+            return try await transport.listen(on: address, services, options: options, observer: observer)
+        } catch {
+            throw StartError("listen tcp \(url.authority): \(error)")
+        }
+    }
+
+    private func notifyInit() {
+        guard InitDaemon.isListening else { return }
+        node.log.info("notifying init daemon")
+        if InitDaemon.notify("READY=1") { node.log.info("successfully notified init daemon") }
+    }
+
+    // MARK: Stop
+
+    /// Ends calls, consensus and storage, in this order. What was acknowledged is durable before and after.
+    public func stop() async {
+        timers.stop()
+        for url in node.configuration.listenPeerURLs {
+            node.log.info("stopping serving peer traffic", .string("address", url.authority))
+        }
+        // Writes in progress get their answers first: transport drains while consensus still runs.
+        await transport.shutdown(grace: .milliseconds(ServerLimits.drainMilliseconds))
+        node.inbox.stop()
+        consensus.join()
+        member.close(node.log)
+        for url in node.configuration.listenPeerURLs {
+            node.log.info("stopped serving peer traffic", .string("address", url.authority))
+        }
+    }
+}
+
+/// Why a server does not start; the text is for the operator.
+public struct StartError: Error, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+extension UInt64 {
+    /// As an Int, cut to what fits.
+    var clamped: Int { Int(clamping: self) }
+}

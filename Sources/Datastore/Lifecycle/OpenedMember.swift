@@ -1,0 +1,190 @@
+// The data directory of a member, opened: log, store, and what they say about who this member is.
+
+import DatastoreTracing
+import KeySpace
+import Raft
+import Storage
+import Wire
+
+/// Everything that is on disk, in memory and consistent. Made once at start, before any thread runs.
+final class OpenedMember: @unchecked Sendable {
+    // Unchecked: immutable after the initialiser; what it holds says itself who may use it.
+    let memberID: MemberID
+    let clusterID: ClusterID
+    let keySpace: KeySpace
+    let maintenance: StoreMaintenance
+    let wal: WriteAheadLog
+    /// The Raft value as of the last stop, for the consensus thread to take over.
+    let raft: RaftNode
+    let appliedIndex: LogIndex
+    let snapshotIndex: LogIndex
+    /// The directory held a member before.
+    let isRestart: Bool
+
+    init(_ configuration: Configuration, log: Log, metrics: NodeMetrics) throws {
+        let fileSystem = PosixFileSystem()
+        let memberDirectory = configuration.dataDirectory + "/member"
+        let storeDirectory = memberDirectory + "/store"
+        if !fileSystem.exists(configuration.dataDirectory) { try fileSystem.createDirectory(configuration.dataDirectory) }
+        try fileSystem.createDirectory(memberDirectory)
+        DataDirectory.warnAboutStrangers(configuration.dataDirectory, fileSystem, log)
+
+        // The store's lock keeps a second process out before anything is looked at.
+        let began = monotonicNow()
+        var logOptions = RevisionLogOptions()
+        logOptions.skipsSync = configuration.unsafeNoFsync
+        let store = try MVCCStore.open(fileSystem: fileSystem, directory: storeDirectory, logOptions: logOptions)
+        log.info("opened backend db", .string("path", storeDirectory), .duration("took", monotonicNow() - began))
+
+        let initialMembers = DataDirectory.initialMembers(configuration)
+        var walOptions = WriteAheadLogOptions()
+        walOptions.skipsSync = configuration.unsafeNoFsync
+        walOptions.segmentsKeptMax = Int(configuration.raft.walFilesMaximum)
+        var contents: WriteAheadLog.Contents
+        if WriteAheadLog.exists(fileSystem: fileSystem, directory: configuration.walDirectory) {
+            (wal, contents) = try WriteAheadLog.open(
+                fileSystem: fileSystem, directory: configuration.walDirectory, options: walOptions)
+            for line in wal.repairs { log.warn("repaired", .string("path", line)) }
+        } else {
+            let position = store.appliedPosition
+            guard position.index == 0 else {
+                throw StartError(
+                    "the store in \(storeDirectory) has entries up to \(position.index), but there is no write-ahead log in \(configuration.walDirectory)")
+            }
+            if let refusal = configuration.initialCluster.refusal(
+                name: configuration.name, advertisedPeerURLs: configuration.advertisePeerURLs)
+            {
+                throw StartError(refusal.description)
+            }
+            guard configuration.initialClusterState == .new else {
+                throw StartError("--initial-cluster-state=existing is not supported by this build: it has no peer transport")
+            }
+            guard let own = initialMembers.first(where: { $0.name == configuration.name }) else {
+                throw StartError("couldn't find local name \"\(configuration.name)\" in the initial cluster configuration")
+            }
+            let cluster = ClusterID(Identity.clusterID(initialMemberIDs: initialMembers.map(\.id.rawValue)))
+            wal = try WriteAheadLog.create(
+                fileSystem: fileSystem, directory: configuration.walDirectory, member: own.id, cluster: cluster,
+                options: walOptions)
+            contents = WriteAheadLog.Contents(
+                member: own.id, cluster: cluster, hardState: HardState(), snapshot: SnapshotMetadata(), entries: [])
+        }
+        isRestart = !contents.entries.isEmpty || contents.snapshot.index > 0
+        if !isRestart {
+            // Also after a first start that ended between creating the log and writing to it.
+            let bootstrap = DataDirectory.bootstrap(initialMembers)
+            let opened = wal
+            try bootstrap.entries.withUnsafeBufferPointer { try opened.append(hardState: bootstrap.hardState, entries: $0) }
+            try opened.sync()
+            contents.hardState = bootstrap.hardState
+            contents.entries = bootstrap.entries
+        }
+        memberID = contents.member
+        clusterID = contents.cluster
+        snapshotIndex = contents.snapshot.index
+
+        // Membership and leases come from the store's metadata, as of the last entry that it holds.
+        var view = ClusterView()
+        for bucket in [MetaBucket.members, .membersRemoved, .cluster, .alarm] {
+            for (key, value) in store.metaEntries(bucket) { view.restore(bucket: bucket, key: key, value: value) }
+        }
+        let heartbeat = configuration.raft.heartbeatMilliseconds
+        let minimumTTL = (UInt64(configuration.raft.electionTicks) * 3 / 2 * heartbeat + 999) / 1000
+        let leases = LeaseStore(
+            minimumTTL: Int64(minimumTTL),
+            revokeTimeoutNanoseconds: 5_000_000_000 + 2 * configuration.raft.electionMilliseconds * 1_000_000)
+        for value in store.metaEntries(.lease).values { try value.withUnsafeBytes { try leases.restore($0) } }
+        if leases.count > 0 { store.forEachAttachedKey { key, lease in leases.attach(key: key.bytes, to: lease) } }
+        log.info("kvstore restored", .int("current-rev", store.currentRevision))
+        keySpace = KeySpace(
+            store: store, leases: leases, cluster: ClusterState(view),
+            headers: ResponseHeaderEncoder(cluster: clusterID, member: memberID),
+            quota: configuration.backend.quotaBytes.map { Int($0) })
+        if let version = view.version { metrics.server.setClusterVersion(String(version.prefix { $0 != "." }) + "." + String(version.split(separator: ".").dropFirst().first ?? ""), replacing: nil) }
+        maintenance = StoreMaintenance(store: store) { MaintenanceLog.write($0, log, metrics, store) }
+
+        (raft, appliedIndex) = try Self.restore(contents, store: store, view: view, configuration: configuration)
+        if isRestart {
+            log.info(
+                "restarting local member", .string("local-member-id", memberID.description),
+                .string("cluster-id", clusterID.description), .uint64("commit-index", contents.hardState.commit))
+        } else {
+            log.info(
+                "starting local member", .string("local-member-id", memberID.description),
+                .string("cluster-id", clusterID.description))
+        }
+    }
+
+    /// The Raft value where the store stands: entries up to there are part of it, later ones will be applied.
+    private static func restore(
+        _ contents: WriteAheadLog.Contents, store: MVCCStore, view: ClusterView, configuration: Configuration
+    ) throws -> (RaftNode, LogIndex) {
+        let applied = max(store.appliedPosition.index, contents.snapshot.index)
+        let last = contents.entries.last?.index ?? contents.snapshot.index
+        guard applied <= last else {
+            throw StartError(
+                "the store has entries up to \(applied), but the write-ahead log ends at \(last): the log has lost acknowledged entries")
+        }
+        guard store.appliedPosition.index >= contents.snapshot.index || contents.snapshot.index == 0 else {
+            throw StartError(
+                "the write-ahead log begins behind entry \(contents.snapshot.index), but the store only has entries up to \(store.appliedPosition.index)")
+        }
+        var hardState = contents.hardState
+        // What the store holds was committed, even if the log was not told before the stop.
+        hardState.commit = max(hardState.commit, applied)
+        var membership = contents.snapshot.configuration
+        if applied > contents.snapshot.index || membership.voters.isEmpty {
+            membership = ConfigurationState(
+                voters: view.sortedMembers.filter { !$0.isLearner }.map(\.id),
+                learners: view.sortedMembers.filter(\.isLearner).map(\.id))
+        }
+        var settings = RaftConfiguration(
+            id: contents.member, electionTicks: configuration.raft.electionTicks, preVote: configuration.raft.preVote,
+            seed: contents.member.rawValue ^ WallClock.milliseconds())
+        settings.maxApplyingBytes = ServerLimits.applyBytesMax
+        settings.logsDebug = configuration.logging.level == .debug
+        let raft = try RaftNode(
+            settings,
+            restoring: RestoredState(
+                hardState: hardState, configuration: membership, snapshot: contents.snapshot, entries: contents.entries,
+                applied: applied))
+        return (raft, applied)
+    }
+
+    /// After the last thread has stopped: what the next start needs is written, then the files are closed.
+    func close(_ log: Log) {
+        maintenance.stop()
+        keySpace.store.close()
+    }
+}
+
+/// What a data directory holds, and how a new one begins.
+enum DataDirectory {
+    /// etcd warns about anything that it did not put there; so do we, for a mistaken path has cost people data.
+    static func warnAboutStrangers(_ path: String, _ fileSystem: PosixFileSystem, _ log: Log) {
+        let known: Set<String> = ["member", "fixtures"]
+        for name in (try? fileSystem.list(path)) ?? [] where !known.contains(name) {
+            log.warn("found invalid file under data directory", .string("filename", name), .string("data-dir", path))
+        }
+    }
+
+    /// The members of `--initial-cluster`, in ascending order of their IDs.
+    static func initialMembers(_ configuration: Configuration) -> [MemberDescription] {
+        configuration.initialCluster.members.map { name, urls in
+            let texts = urls.map(\.text).sorted()
+            let id = Identity.memberID(peerURLs: texts, clusterToken: configuration.initialClusterToken)
+            return MemberDescription(id: MemberID(id), name: name, peerURLs: texts)
+        }
+        .sorted { $0.id < $1.id }
+    }
+
+    /// The first entries of a new cluster's log: every member is added, committed before anybody votes.
+    static func bootstrap(_ members: [MemberDescription]) -> (hardState: HardState, entries: [Entry]) {
+        let entries = members.enumerated().map { offset, member in
+            let sink = ByteSink(capacity: 256)
+            ConfigurationChange(kind: .addVoter, member: member.id, context: member.json()).encode(to: sink)
+            return Entry(kind: .configurationChange, term: 1, index: LogIndex(offset + 1), data: sink.array())
+        }
+        return (HardState(term: 1, commit: LogIndex(entries.count)), entries)
+    }
+}

@@ -1,0 +1,106 @@
+// What the server asks of the operating system besides files and sockets: signals, the wall clock, the
+// init daemon.
+
+import Dispatch
+import Glibc
+import Wire
+
+/// The signal that ends the server.
+struct TerminationSignal: Sendable {
+    let number: Int32
+
+    var name: String { number == SIGINT ? "interrupt" : "terminated" }
+
+    /// Waits for SIGTERM or SIGINT. From this call on neither ends the process by itself.
+    static func wait() async -> TerminationSignal {
+        signal(SIGTERM, SIG_IGN)
+        signal(SIGINT, SIG_IGN)
+        let number = await withCheckedContinuation { continuation in
+            SignalSources.shared.start { continuation.resume(returning: $0) }
+        }
+        return TerminationSignal(number: number)
+    }
+
+    /// Ends the process as the signal would have, so that a launcher sees the status it expects. As process 1
+    /// the default action is to do nothing, so it exits.
+    func end() -> Never {
+        if getpid() == 1 { exit(0) }
+        signal(number, SIG_DFL)
+        kill(getpid(), number)
+        // The signal is delivered before kill returns, unless it is blocked.
+        exit(128 + number)
+    }
+}
+
+/// Keeps the dispatch sources alive and resumes once: further signals during the close are ignored.
+private final class SignalSources: @unchecked Sendable {
+    // Unchecked: touched on its own serial queue only.
+    static let shared = SignalSources()
+    private let queue = DispatchQueue(label: "signals")
+    private var sources: [any DispatchSourceSignal] = []
+    private var isDelivered = false
+
+    func start(_ deliver: @escaping @Sendable (Int32) -> Void) {
+        queue.async { [self] in
+            for number in [SIGTERM, SIGINT] {
+                let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+                source.setEventHandler { [self] in
+                    guard !isDelivered else { return }
+                    isDelivered = true
+                    deliver(number)
+                }
+                source.resume()
+                sources.append(source)
+            }
+        }
+    }
+}
+
+enum WallClock {
+    /// Milliseconds since 1970.
+    static func milliseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
+    }
+}
+
+enum FileHandleText {
+    static func standardError(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+/// systemd's notification protocol (sd_notify(3)): one datagram to the socket in $NOTIFY_SOCKET.
+enum InitDaemon {
+    private static var socketPath: String? {
+        guard let value = getenv("NOTIFY_SOCKET") else { return nil }
+        let path = String(cString: value)
+        return path.isEmpty ? nil : path
+    }
+
+    static var isListening: Bool { socketPath != nil }
+
+    static func notify(_ state: String) -> Bool {
+        guard let path = socketPath else { return false }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        var bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
+        // A leading @ stands for the abstract namespace.
+        if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        let message = Array(state.utf8)
+        let sent = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                message.withUnsafeBytes { sendto(descriptor, $0.baseAddress, $0.count, 0, address, length) }
+            }
+        }
+        return sent == message.count
+    }
+}

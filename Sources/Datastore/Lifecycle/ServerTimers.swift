@@ -1,0 +1,64 @@
+// What happens by the clock outside consensus: progress notifications and catch-up of watches, automatic
+// compaction.
+
+import Dispatch
+import KeySpace
+import Wire
+
+/// One timer of the server, off the event loops.
+final class ServerTimers: @unchecked Sendable {
+    // Unchecked: the compactor is touched on `queue` only.
+    private let node: Node
+    private let queue = DispatchQueue(label: "timers")
+    private let timer: any DispatchSourceTimer
+    private var compactor: AutoCompactor?
+    private var nextCompactionTick: UInt64 = 0
+
+    init(_ node: Node) {
+        self.node = node
+        compactor = AutoCompactor(node.configuration.compaction.policy)
+        timer = DispatchSource.makeTimerSource(queue: queue)
+        timer.setEventHandler { [weak self] in self?.tick() }
+    }
+
+    func start() {
+        timer.schedule(deadline: .now() + .milliseconds(100), repeating: .milliseconds(100), leeway: .milliseconds(10))
+        timer.resume()
+    }
+
+    func stop() {
+        timer.cancel()
+    }
+
+    private func tick() {
+        for (index, loop) in node.loops.enumerated() {
+            node.serverLoop(index).execute { loop.watches.tick(now: monotonicNow()) }
+        }
+        compact()
+    }
+
+    private func compact() {
+        guard compactor != nil else { return }
+        guard node.consensus.leader == node.memberID else {
+            compactor!.pause()
+            return
+        }
+        let began = monotonicNow()
+        guard let target = compactor!.tick(now: began, revision: node.store.currentRevision) else { return }
+        let node = node
+        node.log.info(
+            "starting auto compaction", .int("revision", target),
+            .string("mode", node.configuration.compaction.mode.rawValue))
+        let sink = ByteSink(capacity: 16)
+        sink.field(1, target)
+        node.propose(.compaction, sink.bytes) { [self] error in
+            if let error, error != .compacted {
+                node.log.warn("failed auto compaction", .int("revision", target), .error(error.message))
+                queue.async { self.compactor?.failed() }
+            } else {
+                node.log.info(
+                    "completed auto compaction", .int("revision", target), .duration("took", monotonicNow() - began))
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+// Every bound of the server in one place. What a limit does when it is reached stands beside it.
+
+import Wire
+
+enum ServerLimits {
+    /// Proposals on their way from a client to its answer. Beyond: `etcdserver: too many requests`.
+    static let proposalsInFlightMax = 20_000
+    /// Their bytes. Beyond: `etcdserver: too many requests`.
+    static let proposalBytesInFlightMax = 512 << 20
+    /// Room above those limits for what frees space or ends work: lease revokes and compactions.
+    static let proposalsReserved = 2_000
+    /// Linearizable reads that wait for a quorum. Beyond: `etcdserver: too many requests`.
+    static let readsInFlightMax = 50_000
+    /// Bytes of proposals taken into one round of the log: bounds the time to the next sync.
+    static let roundBytesMax = 8 << 20
+    /// Bytes of committed entries handed to apply at once.
+    static let applyBytesMax = 16 << 20
+    /// Expired leases proposed for revocation in one pass of the lease timer, every 500 ms.
+    static let leaseRevokesPerPass = 500
+    /// Event-loop turns are kept short: keys walked for the length of a large list in one turn.
+    static let rangeKeysPerTurn = 8_192
+    /// Lists up to this size are answered at once, larger ones stream.
+    static let rangeInlineBytesMax = 64 << 10
+    /// Wait before a failed write of the store is tried again while the disk is full.
+    static let diskFullRetryNanoseconds: UInt64 = 500_000_000
+    /// Time that open connections get to finish their calls when the server stops.
+    static let drainMilliseconds: Int64 = 500
+}
+
+extension CallError {
+    static let unknownAction = CallError(.unknown, "etcdserver: unknown method")
+}

@@ -1,0 +1,108 @@
+// What the server keeps for each event loop: the proposals and reads of the turn that is running, the
+// hub of the loop's watches, and counters that need a per-loop memory.
+
+import DatastoreMetrics
+import KeySpace
+import Transport
+import Wire
+
+/// Confined to its event loop but for `index`.
+final class LoopContext: @unchecked Sendable {
+    // Unchecked: every stored variable is used on the event loop only.
+    let index: Int
+    private let metrics: NodeMetrics
+    /// For answers that must be whole before they are sent.
+    let scratch = ByteSink(capacity: 4096)
+    private var proposals: [Proposal] = []
+    private var reads: [PendingRead] = []
+    private var isFlushScheduled = false
+    /// The client version that called last, and its counters: nearly always the next one's too.
+    private var lastVersion: [UInt8] = Array("unknown".utf8)
+    private var lastUnary: Counter
+    private var lastStream: Counter
+    /// The watches of this loop's connections. Set when the loop is known.
+    private(set) var watches: WatchLoop!
+
+    init(index: Int, metrics: NodeMetrics) {
+        self.index = index
+        self.metrics = metrics
+        lastUnary = metrics.server.clientRequests.series("unary", "unknown")
+        lastStream = metrics.server.clientRequests.series("stream", "unknown")
+    }
+
+    func setWatches(_ watches: WatchLoop) {
+        precondition(self.watches == nil)
+        self.watches = watches
+    }
+
+    // MARK: Batches to consensus
+
+    func add(_ proposal: Proposal, node: Node) {
+        proposals.append(proposal)
+        metrics.server.proposalsPending.increment()
+        scheduleFlush(node)
+    }
+
+    func add(_ read: PendingRead, node: Node) {
+        reads.append(read)
+        scheduleFlush(node)
+    }
+
+    /// Tasks run after all connections that were ready have been read, so one hand-over serves them all.
+    private func scheduleFlush(_ node: Node) {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        node.serverLoop(index).execute { [self] in
+            isFlushScheduled = false
+            flush(node)
+        }
+    }
+
+    private func flush(_ node: Node) {
+        if !proposals.isEmpty {
+            let refused = node.inbox.submit(proposals)
+            proposals.removeAll(keepingCapacity: true)
+            for proposal in refused {
+                metrics.server.proposalsPending.decrement()
+                metrics.server.proposalsFailed.increment()
+                if case .call(let call) = proposal.target { call.fail(node.consensus.isStopping ? .stopped : .tooManyRequests) }
+            }
+        }
+        if !reads.isEmpty {
+            let refused = node.inbox.submit(reads)
+            reads.removeAll(keepingCapacity: true)
+            for read in refused { read.call.fail(node.consensus.isStopping ? .stopped : .tooManyRequests) }
+        }
+    }
+
+    // MARK: Client versions
+
+    /// Counts the call by the client's API version; false if the version is not valid UTF-8.
+    @inline(__always)
+    func countClient(_ call: Call, isStream: Bool) -> Bool {
+        let known = call.withMetadata(.clientAPIVersion) { bytes in
+            lastVersion.withUnsafeBytes { last in
+                if let bytes { return equalBytes(bytes, last) }
+                return equalBytes(Self.unknown, last)
+            }
+        }
+        if !known {
+            guard let version = call.withMetadata(.clientAPIVersion, Self.versionText) else { return false }
+            lastVersion = Array(version.utf8)
+            lastUnary = metrics.server.clientRequests.series("unary", version)
+            lastStream = metrics.server.clientRequests.series("stream", version)
+        }
+        if isStream { lastStream.increment() } else { lastUnary.increment() }
+        return true
+    }
+
+    private static let unknownText: StaticString = "unknown"
+    private static var unknown: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: unknownText.utf8Start, count: unknownText.utf8CodeUnitCount)
+    }
+
+    private static func versionText(_ bytes: UnsafeRawBufferPointer?) -> String? {
+        guard let bytes else { return "unknown" }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,51 @@
+// Levels that are read when somebody scrapes, and what is said once at start.
+
+import DatastoreMetrics
+import KeySpace
+import Transport
+import Wire
+
+enum MetricsWiring {
+    static func wire(_ node: Node, transport: Transport.Server) {
+        let metrics = node.metrics
+        metrics.server.setIdentity(
+            memberID: node.memberID.rawValue, serverVersion: Version.server, runtimeVersion: Version.runtime)
+        metrics.server.quotaBackendBytes.set(node.configuration.backend.quotaBytes ?? node.configuration.backend.quotaFlagBytes)
+        for gate in FeatureGate.allCases {
+            metrics.server.setFeature(
+                gate.rawValue, stage: gate.stage.rawValue, enabled: node.configuration.features.isOn(gate))
+        }
+        let store = node.store
+        _ = StoreLevelMetrics(metrics.registry) {
+            StoreLevels(
+                allocatedBytes: Int64(store.size), usedBytes: Int64(store.sizeInUse),
+                openReadTransactions: Int64(store.statistics.pins), currentRevision: store.currentRevision,
+                compactRevision: store.compactRevision)
+        }
+        let inFlight = metrics.registry.gauge(
+            "martlet_proposals_in_flight", help: "Proposals handed in and not answered yet.")
+        let inFlightBytes = metrics.registry.gauge(
+            "martlet_proposal_bytes_in_flight", help: "Bytes of proposals handed in and not answered yet.")
+        let readsWaiting = metrics.registry.gauge(
+            "martlet_linearizable_reads_waiting", help: "Reads that wait for a read index.")
+        let connections = metrics.registry.gauge("martlet_connections_open", help: "Client connections open.")
+        let calls = metrics.registry.gauge("martlet_calls_open", help: "gRPC calls open.")
+        let queued = metrics.registry.gauge(
+            "martlet_output_queued_bytes", help: "Bytes of answers that clients have not taken yet.")
+        let partial = metrics.registry.gauge(
+            "martlet_input_partial_bytes", help: "Bytes of requests received in part.")
+        let keys = metrics.mvcc.keys
+        let loops = transport.loops
+        metrics.registry.beforeScrape {
+            let levels = node.inbox.levels
+            inFlight.set(levels.proposals)
+            inFlightBytes.set(levels.bytes)
+            readsWaiting.set(levels.reads)
+            connections.set(loops.reduce(0) { $0 + $1.counters.connectionsOpen.value })
+            calls.set(loops.reduce(0) { $0 + $1.counters.callsOpen.value })
+            queued.set(loops.reduce(0) { $0 + $1.counters.queuedBytes.value })
+            partial.set(loops.reduce(0) { $0 + $1.counters.receivedPartialBytes.value })
+            keys.set(store.statistics.keys)
+        }
+    }
+}

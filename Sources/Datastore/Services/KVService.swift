@@ -1,0 +1,138 @@
+// etcdserverpb.KV: reads on the event loop from the store, writes through consensus.
+
+import KeySpace
+import Transport
+import Wire
+
+/// KV/Range
+final class RangeMethod: MethodHandler, LinearizableHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        do {
+            let request = try RangeRequest(decoding: bytes)
+            guard node.admit(call, isStream: false, allowsLearner: request.serializable) else { return }
+            try request.validate()
+            if request.serializable { answer(call, request) } else { node.linearize(call, bytes, self) }
+        } catch let error as CallError {
+            call.fail(error)
+        } catch {
+            call.fail((error as! ProtobufError).callError)
+        }
+    }
+
+    func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        // The bytes have been decoded once already.
+        guard let request = try? RangeRequest(decoding: bytes) else { return }
+        answer(call, request)
+    }
+
+    private func answer(_ call: Call, _ request: RangeRequest) {
+        do {
+            let answer = try node.store.range(request)
+            RangeReply.send(answer, on: call, node: node)
+        } catch {
+            call.fail(error)
+        }
+    }
+}
+
+/// KV/Put
+final class PutMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let request = try PutRequest(decoding: bytes)
+            // The quota comes first: a full store answers so whatever else is wrong.
+            try node.checkQuota(cost: QuotaCost.put(key: request.key.count, value: request.value.count))
+            try request.validate()
+            node.propose(.put, bytes, for: call)
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
+/// KV/DeleteRange
+final class DeleteRangeMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            try DeleteRangeRequest(decoding: bytes).validate()
+            node.propose(.deleteRange, bytes, for: call)
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
+/// KV/Txn
+final class TxnMethod: MethodHandler, LinearizableHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let request = try TxnRequest(decoding: bytes)
+            let summary = try request.validate(maximumOperations: Int(node.configuration.limits.transactionOperationsMaximum))
+            if summary.isReadOnly {
+                if summary.isSerializable { serve(call, bytes) } else { node.linearize(call, bytes, self) }
+            } else {
+                try node.checkQuota(cost: summary.quotaCost)
+                node.propose(.txn, bytes, for: call)
+            }
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+
+    /// A transaction that only reads is evaluated here, at one revision.
+    func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        do {
+            let request = try TxnRequest(decoding: bytes)
+            let sink = ByteSink(capacity: 1024)
+            let revision = try node.store.readTxn(request, to: sink)
+            call.reply { reply in
+                node.headers.append(to: reply, revision: revision, term: node.consensus.term)
+                reply.append(sink.bytes)
+            }
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
+/// KV/Compact
+final class CompactMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            _ = try CompactionRequest(decoding: bytes)
+            node.propose(.compaction, bytes, for: call, privileged: true)
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
+extension CallError {
+    /// The error of a handler: ours as it is, a message that cannot be decoded as gRPC reports it.
+    init(anything error: any Error) {
+        switch error {
+        case let error as CallError: self = error
+        case let error as ProtobufError: self = error.callError
+        default: self = CallError(.unknown, "\(error)")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// etcdserverpb.Maintenance and Cluster, as far as they are local state or one proposal.
+
+import KeySpace
+import Transport
+import Wire
+
+/// Maintenance/Status
+final class StatusMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false, allowsLearner: true) else { return }
+        let status = node.status()
+        call.reply { sink in
+            node.appendHeader(to: sink)
+            status.encode(to: sink)
+        }
+    }
+}
+
+extension Node {
+    func status() -> StatusResponse {
+        let view = keySpace.cluster.current
+        var status = StatusResponse()
+        status.version = Version.server
+        status.dbSize = Int64(store.size)
+        status.dbSizeInUse = Int64(store.sizeInUse)
+        status.leader = consensus.leader
+        status.raftIndex = consensus.committed
+        status.raftTerm = consensus.term
+        status.raftAppliedIndex = consensus.applied
+        if status.leader == .none { status.errors.append(CallError.noLeader.message) }
+        for alarm in view.alarms.sorted() { status.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.alarm.name)") }
+        status.isLearner = consensus.isLearner
+        status.storageVersion = view.version == nil ? "" : Version.storage
+        status.dbSizeQuota = configuration.backend.quotaBytes ?? configuration.backend.quotaFlagBytes
+        status.downgradeEnabled = view.downgradeEnabled
+        status.downgradeTarget = view.downgradeTarget
+        return status
+    }
+
+    /// Refuses a write that the space quota has no room for, and raises the alarm.
+    @inline(__always)
+    func checkQuota(cost: Int) throws(CallError) {
+        guard let quota = keySpace.quota, cost > 0, store.size + cost >= quota else { return }
+        raiseNoSpace()
+        throw .noSpace
+    }
+
+    func raiseNoSpace() {
+        let alarm = AlarmMember(member: memberID, alarm: .noSpace)
+        guard !keySpace.cluster.current.alarms.contains(alarm) else { return }
+        let request = AlarmRequest(action: .activate, member: memberID, alarm: .noSpace)
+        let sink = ByteSink(capacity: 32)
+        request.encode(to: sink)
+        propose(.alarm, sink.bytes) { [log] error in
+            if let error { log.warn("failed to raise alarm", .error(error.message)) }
+        }
+    }
+}
+
+/// Maintenance/Alarm
+final class AlarmMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let request = try AlarmRequest(decoding: bytes)
+            // An unknown action has no defined effect, so it must not reach the log.
+            guard request.action != nil, request.alarm != nil else { throw CallError.unknownAction }
+            node.propose(.alarm, bytes, for: call, privileged: true)
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
+/// Cluster/MemberList
+final class MemberListMethod: MethodHandler, LinearizableHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let linearizable = try SingleNumberRequest(decoding: bytes).value != 0
+            if linearizable { node.linearize(call, bytes, self) } else { serve(call, bytes) }
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+
+    func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        let members = node.keySpace.cluster.current.sortedMembers
+        call.reply { sink in
+            node.headers.append(to: sink, revision: 0, term: node.consensus.term)
+            for member in members { sink.message(2) { member.encode(to: $0) } }
+        }
+    }
+}

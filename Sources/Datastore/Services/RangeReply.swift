@@ -1,0 +1,84 @@
+// The answer to a range on the wire: at once when it is small, pulled from the store while it is sent when
+// it is large, so that a list of any size costs a constant amount of memory.
+
+import KeySpace
+import Transport
+import Wire
+
+enum RangeReply {
+    /// Sends the answer. A long walk over the index is done in slices, between which the loop serves others.
+    static func send(_ answer: RangeAnswer, on call: Call, node: Node) {
+        guard answer.isReady else {
+            // The answer pins its revision, so later slices see the same state.
+            let pending = PendingAnswer(answer)
+            call.loop.execute { continueWalk(pending, call, node) }
+            return
+        }
+        guard let cursor = answer.cursor, answer.encodedLength > ServerLimits.rangeInlineBytesMax else {
+            // By way of a scratch buffer: a record that cannot be read must not leave half a message behind.
+            let scratch = node.loops[call.loop.index].scratch
+            scratch.clear(keeping: 4 * ServerLimits.rangeInlineBytesMax)
+            node.headers.append(to: scratch, revision: answer.revision, term: node.consensus.term)
+            do { try answer.write(to: scratch) } catch { return call.fail(node.readFailed(error)) }
+            call.reply { $0.append(scratch.bytes) }
+            return
+        }
+        let source = RangeBody(cursor, revision: answer.revision, node: node)
+        call.reply(length: source.length, source: source)
+    }
+
+    private static func continueWalk(_ pending: PendingAnswer, _ call: Call, _ node: Node) {
+        guard call.isAlive else { return }
+        pending.answer.cursor?.step()
+        send(pending.answer, on: call, node: node)
+    }
+}
+
+/// Carries an answer through the loop's queue; it never leaves the loop.
+private final class PendingAnswer: @unchecked Sendable {
+    let answer: RangeAnswer
+    init(_ answer: RangeAnswer) { self.answer = answer }
+}
+
+/// A RangeResponse pulled by the transport.
+final class RangeBody: BodySource {
+    private let header = ByteSink(capacity: 64)
+    private var headerSent = 0
+    private let cursor: RangeCursor
+    private let node: Node
+    let length: Int
+
+    init(_ cursor: RangeCursor, revision: Int64, node: Node) {
+        self.cursor = cursor
+        self.node = node
+        node.headers.append(to: header, revision: revision, term: node.consensus.term)
+        length = header.count + cursor.encodedLength
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        var filled = 0
+        if headerSent < header.count {
+            filled = min(buffer.count, header.count - headerSent)
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: header.bytes[headerSent..<headerSent + filled]))
+            headerSent += filled
+        }
+        if filled < buffer.count {
+            do {
+                filled += try cursor.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+            } catch {
+                throw node.readFailed(error)
+            }
+        }
+        return filled
+    }
+
+    func cancelled() {}
+}
+
+extension Node {
+    /// A stored record could not be read: the request fails, the disk is named in the log.
+    func readFailed(_ error: any Error) -> CallError {
+        log.warn("failed to read a stored record", .error("\(error)"))
+        return CallError(.internal, "etcdserver: \(error)")
+    }
+}

@@ -1,0 +1,154 @@
+// etcdserverpb.Watch: the hub of an event loop and its gRPC streams.
+
+import KeySpace
+import Transport
+import Wire
+
+/// The watches of one event loop; confined to it.
+final class WatchLoop {
+    private let node: Node
+    private let loop: ServerLoop
+    let hub: WatchHub
+    private var isSliceScheduled = false
+    /// Streams that want to end when there is no leader.
+    private var leaderBound: [ObjectIdentifier: WatchCall] = [:]
+    private var leaderlessSince: UInt64?
+
+    init(node: Node, loop: ServerLoop) {
+        self.node = node
+        self.loop = loop
+        var configuration = WatchConfiguration()
+        let interval = node.configuration.maintenance.watchProgressNotifyInterval
+        if interval > .zero { configuration.progressIntervalNanoseconds = UInt64(interval.count) }
+        configuration.fragmentBytes = Int(node.configuration.limits.receiveBytesMaximum)
+        let consensus = node.consensus
+        hub = WatchHub(source: node.store, headers: node.headers, configuration: configuration) { consensus.term }
+        let log = node.log
+        hub.onReadFailure = { log.warn("failed to read a stored record for a watch", .error("\($0)")) }
+    }
+
+    /// The store shows everything up to `revision`.
+    func published(through revision: Int64) {
+        hub.published(through: revision)
+        pump()
+    }
+
+    /// Some ten times a second.
+    func tick(now: UInt64) {
+        hub.tick(now: now)
+        watchLeader(now)
+        pump()
+        publishLevels()
+    }
+
+    func open(_ call: WatchCall, needsLeader: Bool) {
+        call.stream = hub.openStream(call, now: monotonicNow())
+        if needsLeader { leaderBound[ObjectIdentifier(call)] = call }
+    }
+
+    func close(_ call: WatchCall) {
+        leaderBound[ObjectIdentifier(call)] = nil
+        if let stream = call.stream { hub.closeStream(stream) }
+        call.stream = nil
+    }
+
+    /// Work of the hub goes on in turns of its own, between which the loop serves others.
+    func pump() {
+        guard hub.hasWork, !isSliceScheduled else { return }
+        isSliceScheduled = true
+        nonisolated(unsafe) let this = self
+        loop.execute {
+            this.isSliceScheduled = false
+            this.hub.runSlice()
+            this.pump()
+        }
+    }
+
+    /// Three election time-outs without a leader end the streams that asked for one.
+    private func watchLeader(_ now: UInt64) {
+        guard node.consensus.leader == .none else {
+            leaderlessSince = nil
+            return
+        }
+        let since = leaderlessSince ?? now
+        leaderlessSince = since
+        guard now - since >= 3 * UInt64(node.configuration.raft.electionMilliseconds) * 1_000_000 else { return }
+        for call in leaderBound.values { call.fail(.noLeader) }
+    }
+
+    private var lastEvents: UInt64 = 0
+
+    private func publishLevels() {
+        let levels = hub.statistics
+        let metrics = node.metrics.watch
+        metrics.events.add(levels.eventsSent - lastEvents)
+        lastEvents = levels.eventsSent
+        metrics.streams.set(levels.streams)
+        metrics.watchers.set(levels.watchers)
+        metrics.slowWatchers.set(levels.slowWatchers)
+        metrics.pendingEvents.set(levels.pendingRevisions)
+    }
+}
+
+/// One Watch call as the hub sees it.
+final class WatchCall: WatchOutput {
+    private let call: Call
+    private let loop: WatchLoop
+    fileprivate(set) var stream: WatchStream?
+
+    init(_ call: Call, _ loop: WatchLoop) {
+        self.call = call
+        self.loop = loop
+    }
+
+    var queuedBytes: Int { call.queuedBytes }
+    func send(_ write: (ByteSink) -> Void) { call.send(write) }
+    func send(head: UnsafeRawBufferPointer, shared: SharedBytes) { call.send(head: head, shared: shared) }
+
+    func fail(_ error: CallError) {
+        call.fail(error)
+        loop.close(self)
+    }
+}
+
+/// Watch/Watch
+final class WatchMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func opened(_ call: Call) {
+        guard node.admit(call, isStream: true) else { return }
+        let watches = node.loops[call.loop.index].watches!
+        let output = WatchCall(call, watches)
+        call.userData = output
+        watches.open(output, needsLeader: call.metadata(.hasLeader, is: "true"))
+    }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard let output = call.userData as? WatchCall, let stream = output.stream else { return }
+        let watches = node.loops[call.loop.index].watches!
+        do {
+            switch try WatchRequest(decoding: bytes) {
+            case .create(let request): watches.hub.create(stream, request)
+            case .cancel(let id): watches.hub.cancel(stream, id: id)
+            case .progress: watches.hub.progress(stream)
+            case .none: break
+            }
+            watches.pump()
+        } catch {
+            output.fail(error.callError)
+        }
+    }
+
+    func writable(_ call: Call) {
+        guard let output = call.userData as? WatchCall, let stream = output.stream else { return }
+        let watches = node.loops[call.loop.index].watches!
+        watches.hub.writable(stream)
+        watches.pump()
+    }
+
+    func cancelled(_ call: Call, _ reason: CancelReason) {
+        guard let output = call.userData as? WatchCall else { return }
+        node.loops[call.loop.index].watches!.close(output)
+    }
+}

@@ -1,0 +1,5 @@
+// The server's executable: reads the configuration, runs the server until a signal, ends as etcd ends.
+
+import Datastore
+
+await MartletServer.main()
