@@ -105,6 +105,16 @@ public final class ByteSink {
         count = value
     }
 
+    /// Puts bytes in front of what begins at `offset`. They must not be this sink's own.
+    public func insert(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+        precondition(offset >= 0 && offset <= count)
+        guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+        reserve(bytes.count)
+        memmove(base + offset + bytes.count, base + offset, count - offset)
+        memcpy(base + offset, source, bytes.count)
+        count += bytes.count
+    }
+
     /// Drops the first `length` bytes by moving the rest to the front.
     public func removeFirst(_ length: Int) {
         precondition(length >= 0 && length <= count)

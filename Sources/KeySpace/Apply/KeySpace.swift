@@ -15,8 +15,6 @@ public final class KeySpace: @unchecked Sendable {
     public let headers: ResponseHeaderEncoder
     /// Limit of the store's size in bytes; nil is none.
     public let quota: Int?
-    /// The shortest TTL that a lease gets, in seconds.
-    public let minimumLeaseTTL: Int64
 
     /// Term of the entry being applied.
     private var term: Term = 0
@@ -26,15 +24,13 @@ public final class KeySpace: @unchecked Sendable {
     private lazy var txn = TxnApply(self)
 
     public init(
-        store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
-        minimumLeaseTTL: Int64
+        store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?
     ) {
         self.store = store
         self.leases = leases
         self.cluster = cluster
         self.headers = headers
         self.quota = quota
-        self.minimumLeaseTTL = minimumLeaseTTL
     }
 
     // MARK: Apply
