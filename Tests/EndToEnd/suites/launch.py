@@ -61,13 +61,13 @@ class CommandLine(Case):
         self.assertIn("flag provided but not defined: -bogus", done.stderr)
 
     def test_bad_values(self):
-        for flag in ("--max-txn-ops=abc", "--heartbeat-interval=-5", "--snapshot-count=1.5", flag("warning-apply-duration") + "=10",
+        for form in ("--max-txn-ops=abc", "--heartbeat-interval=-5", "--snapshot-count=1.5", flag("warning-apply-duration") + "=10",
                      "--quota-backend-bytes=2GB", "--pre-vote=perhaps", "--max-request-bytes="):
-            with self.subTest(flag=flag):
-                done = binary(flag)
+            with self.subTest(form=form):
+                done = binary(form)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn("invalid", done.stderr)
-                self.assertIn(flag.split("=")[0].lstrip("-"), done.stderr.splitlines()[0])
+                self.assertIn(form.split("=")[0].lstrip("-"), done.stderr.splitlines()[0])
 
     def test_value_missing(self):
         done = binary("--name")
