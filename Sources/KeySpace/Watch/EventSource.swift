@@ -61,7 +61,10 @@ public protocol EventSource: AnyObject, Sendable {
     /// - Returns: the revision up to which all changes were shown.
     func walk(from first: Int64, through last: Int64, limit: Int, _ body: (ChangeView) -> Bool) -> Int64
 
-    /// Appends the records, each in full, one behind the other. Their locations come from a walk under a pin
-    /// that still holds.
+    /// Runs `body`; locations of records that a walk in it shows stay good until it returns.
+    func holdingRecords(_ body: () -> Void)
+
+    /// Appends the records, each in full, one behind the other. Their locations come from a walk in the same
+    /// `holdingRecords`.
     func read(_ records: UnsafeBufferPointer<RecordLocation>, into sink: ByteSink) throws
 }

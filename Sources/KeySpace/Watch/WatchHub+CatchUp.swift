@@ -137,52 +137,43 @@ extension WatchHub {
     }
 
     private func walkGroup(from first: Int64) {
-        let last = revision
-        let through: Int64
-        if group.count <= WatchLimits.linearGroup {
-            through = source.walk(from: first, through: last, limit: WatchLimits.catchUpVersionsPerSlice) { change in
-                var isAdded = false
-                for watcher in group where table[watcher].pointee.contains(change.key) { match(watcher, change, &isAdded) }
-                return batch.weight < WatchLimits.batchBytes
-            }
-        } else {
+        let isLinear = group.count <= WatchLimits.linearGroup
+        if !isLinear {
             // Group members leave their streams' lists for the time of the walk: the links are the index's now.
             for watcher in group {
                 unlinkFromBehind(watcher, table[watcher].pointee.stream.takeUnretainedValue())
                 groupIndex.insert(watcher, table)
             }
+        }
+        let last = revision
+        var through = last
+        var isReadable = true
+        source.holdingRecords {
             through = source.walk(from: first, through: last, limit: WatchLimits.catchUpVersionsPerSlice) { change in
                 var isAdded = false
-                groupIndex.forEach(holding: change.key, table) { watcher in match(watcher, change, &isAdded) }
+                if isLinear {
+                    for watcher in group where table[watcher].pointee.contains(change.key) { match(watcher, change, &isAdded) }
+                } else {
+                    groupIndex.forEach(holding: change.key, table) { match($0, change, &isAdded) }
+                }
                 return batch.weight < WatchLimits.batchBytes
             }
+            if !batch.isEmpty { isReadable = resolveBatch() }
+        }
+        precondition(through >= first && through <= last, "a walk from \(first) to \(last) ended at \(through)")
+        if !isLinear {
             for watcher in group {
                 groupIndex.remove(watcher, table)
                 appendToBehind(watcher, table[watcher].pointee.stream.takeUnretainedValue())
             }
         }
-        precondition(through >= first && through <= last, "a walk from \(first) to \(last) ended at \(through)")
-        finishWalk(through: through)
+        finishWalk(through: through, isReadable: isReadable)
     }
 
-    @inline(__always)
-    private func match(_ watcher: WatcherIndex, _ change: ChangeView, _ isAdded: inout Bool) {
-        let entry = table[watcher]
-        guard entry.pointee.wants(change) else { return }
-        if !isAdded {
-            batch.addEvent(change)
-            isAdded = true
-        }
-        batch.addMatch(watcher, entry)
-    }
-
-    private func finishWalk(through: Int64) {
-        if !batch.isEmpty {
-            let isReadable = resolveBatch()
-            let current = source.currentRevision
-            for receiver in batch.receivers {
-                deliver(to: receiver, isReadable: isReadable, wholeList: true, headerRevision: current)
-            }
+    private func finishWalk(through: Int64, isReadable: Bool) {
+        let current = source.currentRevision
+        for receiver in batch.receivers {
+            deliver(to: receiver, isReadable: isReadable, wholeList: true, headerRevision: current)
         }
         for watcher in group {
             let entry = table[watcher]

@@ -37,28 +37,32 @@ extension WatchHub {
             batch.clear()
             finishDelivery()
         }
-        let through = source.walk(from: revision + 1, through: target, limit: WatchLimits.liveVersionsPerBatch) { change in
-            var isAdded = false
-            index.forEach(holding: change.key, table) { watcher in
-                let entry = table[watcher]
-                guard entry.pointee.wants(change) else { return }
-                if !isAdded {
-                    batch.addEvent(change)
-                    isAdded = true
-                }
-                batch.addMatch(watcher, entry)
+        var through = revision
+        var isReadable = true
+        source.holdingRecords {
+            through = source.walk(from: revision + 1, through: target, limit: WatchLimits.liveVersionsPerBatch) { change in
+                var isAdded = false
+                index.forEach(holding: change.key, table) { match($0, change, &isAdded) }
+                return batch.weight < WatchLimits.batchBytes
             }
-            return batch.weight < WatchLimits.batchBytes
+            if !batch.isEmpty { isReadable = resolveBatch() }
         }
         precondition(through > revision && through <= target, "a walk from \(revision + 1) to \(target) ended at \(through)")
-        guard !batch.isEmpty else {
-            revision = through
-            return true
-        }
-        let isReadable = resolveBatch()
         for receiver in batch.receivers { deliver(to: receiver, isReadable: isReadable, wholeList: false, headerRevision: nil) }
         revision = through
         return isReadable
+    }
+
+    /// Notes that a watcher whose interval holds the change's key gets it, if it wants it.
+    @inline(__always)
+    func match(_ watcher: WatcherIndex, _ change: ChangeView, _ isAdded: inout Bool) {
+        let entry = table[watcher]
+        guard entry.pointee.wants(change) else { return }
+        if !isAdded {
+            batch.addEvent(change)
+            isAdded = true
+        }
+        batch.addMatch(watcher, entry)
     }
 
     /// Reads the batch's records.
