@@ -1,0 +1,121 @@
+// The write-ahead log when nothing goes wrong, and its bytes.
+
+import Storage
+import StorageSimulation
+import Testing
+import Wire
+
+let walMetadata = WALMetadata(memberID: MemberID(0x3744_F86E_18BE_6EFF), clusterID: ClusterID(0xC9E3_5C4D_2A1B_0F77))
+
+func walOptions(segmentBytes: UInt64 = 8192) -> WALOptions {
+    var options = WALOptions()
+    options.segmentBytes = segmentBytes
+    options.preparesInBackground = false
+    return options
+}
+
+func walEntry(_ index: UInt64, term: UInt64 = 1, size: Int = 100) -> Entry {
+    Entry(term: term, index: index, data: payload(index &* 31 &+ term, size: size))
+}
+
+@Suite struct WriteAheadLogTests {
+    @Test func headOfTheFirstFileIsEtcds() throws {
+        let system = SimulatedFileSystem()
+        let log = try WriteAheadLog.create(fileSystem: system, directory: "/m/wal", metadata: walMetadata, options: walOptions(segmentBytes: 64_000_000))
+        try log.append(hardState: HardState(term: 1, vote: MemberID(0), commit: 1), entries: [])
+        try log.close()
+        let bytes = try system.bytes(of: "/m/wal/0000000000000000-0000000000000000.wal")
+        #expect(bytes.count == 64_000_000)
+        // Frames at the offsets that a fresh etcd member has.
+        #expect(Array(bytes[0..<16]) == [4, 0, 0, 0, 0, 0, 0, 0x84, 0x08, 4, 0x10, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[16..<24]) == [30, 0, 0, 0, 0, 0, 0, 0x82])
+        #expect(Array(bytes[24..<27]) == [0x08, 1, 0x10])
+        #expect(Array(bytes[56..<64]) == [14, 0, 0, 0, 0, 0, 0, 0x82])
+        #expect(Array(bytes[72..<78]) == [0x1a, 4, 0x08, 0, 0x10, 0])
+        #expect(Array(bytes[80..<82]) == [16, 0] && bytes[87] == 0)
+        #expect(Array(bytes[96..<104]) == [0x1a, 6, 0x08, 1, 0x10, 0, 0x18, 1] || Array(bytes[96..<104]).contains(0x18))
+    }
+
+    @Test func entriesStateAndSnapshotsAreReadBackAcrossFiles() throws {
+        let directory = TemporaryDirectory()
+        for system in [SimulatedFileSystem(), PosixFileSystem()] as [any FileSystem] {
+            let path = (system is PosixFileSystem ? directory.path : "") + "/m/wal"
+            var log = try WriteAheadLog.create(fileSystem: system, directory: path, metadata: walMetadata, options: walOptions())
+            var next: UInt64 = 1
+            for round in 0..<100 {
+                let entries = (0..<UInt64(round % 5)).map { walEntry(next + $0) }
+                next += UInt64(entries.count)
+                try log.append(hardState: HardState(term: 1, vote: MemberID(7), commit: next - 1), entries: entries)
+                if round % 3 == 0 { try log.sync() }
+            }
+            #expect(log.fileCount > 1)
+            try log.saveSnapshot(SnapshotMetadata(index: 50, term: 1, configuration: ConfigurationState(voters: [MemberID(7)])))
+            try log.close()
+
+            let (reopened, contents) = try WriteAheadLog.open(fileSystem: system, directory: path, options: walOptions())
+            log = reopened
+            #expect(contents.metadata == walMetadata)
+            #expect(contents.hardState == HardState(term: 1, vote: MemberID(7), commit: next - 1))
+            #expect(contents.snapshot == WALSnapshot(index: 50, term: 1, configuration: ConfigurationState(voters: [MemberID(7)])))
+            #expect(contents.entries == (51..<next).map { walEntry($0) })
+            #expect(contents.snapshots.map { $0.index } == [0, 50])
+            try log.append(hardState: nil, entries: [walEntry(next)])
+            try log.close()
+            let again = try WriteAheadLog.open(fileSystem: system, directory: path, options: walOptions()).contents
+            #expect(again.entries.last == walEntry(next))
+        }
+    }
+
+    @Test func laterEntriesReplaceEarlierOnes() throws {
+        let system = SimulatedFileSystem()
+        let log = try WriteAheadLog.create(fileSystem: system, directory: "/wal", metadata: walMetadata, options: walOptions())
+        try log.append(hardState: nil, entries: (1...10).map { walEntry($0) })
+        try log.append(hardState: HardState(term: 2), entries: [walEntry(5, term: 2), walEntry(6, term: 2)])
+        try log.close()
+        let contents = try WriteAheadLog.open(fileSystem: system, directory: "/wal", options: walOptions()).contents
+        #expect(contents.entries == (1...4).map { walEntry($0) } + [walEntry(5, term: 2), walEntry(6, term: 2)])
+    }
+
+    @Test func releasedFilesGoOnceThereAreTooMany() throws {
+        let system = SimulatedFileSystem()
+        let log = try WriteAheadLog.create(fileSystem: system, directory: "/wal", metadata: walMetadata, options: walOptions())
+        for index in 1...1000 as ClosedRange<UInt64> {
+            try log.append(hardState: HardState(term: 1, vote: MemberID(1), commit: index), entries: [walEntry(index)])
+        }
+        let all = log.fileCount
+        try log.saveSnapshot(SnapshotMetadata(index: 600, term: 1))
+        try log.release(through: 600)
+        #expect(log.fileCount < all)
+        try log.close()
+        let contents = try WriteAheadLog.open(fileSystem: system, directory: "/wal", options: walOptions()).contents
+        #expect(contents.entries.first?.index == 601 && contents.entries.count == 400)
+        #expect(throws: StorageError.self) {
+            try WriteAheadLog.open(fileSystem: system.afterKill(), directory: "/wal", options: walOptions(), at: WALSnapshot(index: 3, term: 1))
+        }
+    }
+
+    @Test func filesAreRecycledInTheBackground() throws {
+        let directory = TemporaryDirectory()
+        var options = WALOptions()
+        options.segmentBytes = 3 << 20
+        options.maximumFiles = 2
+        var log = try WriteAheadLog.create(
+            fileSystem: PosixFileSystem(), directory: directory.path + "/wal", metadata: walMetadata, options: options)
+        for index in 1...300 as ClosedRange<UInt64> {
+            try log.append(hardState: HardState(term: 1, vote: MemberID(1), commit: index), entries: [walEntry(index, size: 100_000)])
+            try log.sync()
+            if index % 20 == 0 {
+                try log.saveSnapshot(SnapshotMetadata(index: index, term: 1))
+                try log.release(through: index)
+                #expect(log.fileCount <= 3)
+            }
+        }
+        try log.close()
+        let (reopened, contents) = try WriteAheadLog.open(
+            fileSystem: PosixFileSystem(), directory: directory.path + "/wal", options: options)
+        log = reopened
+        #expect(contents.snapshot.index == 300 && contents.entries.isEmpty && contents.repaired.isEmpty)
+        try log.append(hardState: nil, entries: [walEntry(301)])
+        try log.close()
+    }
+}
