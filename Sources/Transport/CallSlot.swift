@@ -87,8 +87,9 @@ struct CallSlot {
     var userData: AnyObject?
     var exchange: HTTP2Exchange?
 
-    /// References into nghttp2's header memory: the path, the content type, the encoding, then metadata.
+    /// References into nghttp2's header memory.
     var path: OpaquePointer?
+    var authority: OpaquePointer?
     var metadata = MetadataValues()
     var headerBytes = 0
 }

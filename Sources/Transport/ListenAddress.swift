@@ -41,6 +41,9 @@ public struct ListenOptions: Sendable {
     public var connectionsMax = Int.max
     /// Puts handlers in front of the protocol detection, e.g. TLS; called on the connection's event loop.
     public var prepare: (@Sendable (any Channel) throws -> Void)?
+    /// Tells who the client is (the common name of its certificate); called when its first bytes are there,
+    /// so after a TLS handshake.
+    public var identify: (@Sendable (any Channel) -> String?)?
 
     public init() {}
 }

@@ -10,10 +10,10 @@ import Glibc
 /// written it: in the normal case at once.
 final class OutputStaging {
     private static let slackBytes = 64 << 10
-    private var buffer = ByteBuffer()
-    private(set) var base = UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
-    private(set) var count = 0
-    private var capacity = 0
+    @exclusivity(unchecked) private var buffer = ByteBuffer()
+    @exclusivity(unchecked) private(set) var base = UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
+    @exclusivity(unchecked) private(set) var count = 0
+    @exclusivity(unchecked) private var capacity = 0
 
     /// True when a connection has encoded as much as it may ahead of its socket.
     var isFull: Bool { count >= TransportLimits.outputAheadBytes }

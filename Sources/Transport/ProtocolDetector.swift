@@ -14,15 +14,16 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private let loop: ServerLoop
     private let endpoint: Endpoint
     private let remoteAddress: String
-    private let peerCommonName: String?
+    private let identify: (@Sendable (any Channel) -> String?)?
+    private var peerCommonName: String?
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
 
-    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String? = nil) {
+    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, identify: (@Sendable (any Channel) -> String?)? = nil) {
         self.loop = loop
         self.endpoint = endpoint
         self.remoteAddress = remoteAddress
-        self.peerCommonName = peerCommonName
+        self.identify = identify
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -70,6 +71,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
 
     private func become(_ context: ChannelHandlerContext, _ add: (ProtocolDetector) throws -> Void) {
         timer?.cancel()
+        peerCommonName = identify?(context.channel)
         do {
             try add(self)
         } catch {

@@ -52,6 +52,7 @@ public final class Server: Sendable {
         let endpoint = Endpoint(services, configuration, observer)
         let loops = loops
         let prepare = options.prepare
+        let identify = options.identify
         let limit = options.connectionsMax
         var bootstrap = ServerBootstrap(group: group, childGroup: group)
             .serverChannelOption(.backlog, value: options.backlog)
@@ -63,7 +64,7 @@ public final class Server: Sendable {
                 }
             }
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try Self.start(channel, loops, endpoint, prepare) }
+                channel.eventLoop.makeCompletedFuture { try Self.start(channel, loops, endpoint, prepare, identify) }
             }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(
@@ -99,7 +100,8 @@ public final class Server: Sendable {
     }
 
     private static func start(
-        _ channel: any Channel, _ loops: [ServerLoop], _ endpoint: Endpoint, _ prepare: (@Sendable (any Channel) throws -> Void)?
+        _ channel: any Channel, _ loops: [ServerLoop], _ endpoint: Endpoint, _ prepare: (@Sendable (any Channel) throws -> Void)?,
+        _ identify: (@Sendable (any Channel) -> String?)?
     ) throws {
         guard let loop = loops.first(where: { $0.eventLoop === channel.eventLoop }) else {
             preconditionFailure("a connection on an event loop that is not the server's")
@@ -113,7 +115,8 @@ public final class Server: Sendable {
         }
         try prepare?(channel)
         try channel.pipeline.syncOperations.addHandler(
-            ProtocolDetector(loop: loop, endpoint: endpoint, remoteAddress: describe(channel.remoteAddress)))
+            ProtocolDetector(
+                loop: loop, endpoint: endpoint, remoteAddress: describe(channel.remoteAddress), identify: identify))
     }
 
     // MARK: Shutdown

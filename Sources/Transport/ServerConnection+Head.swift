@@ -65,7 +65,9 @@ extension ServerConnection {
             loop.counters.connectionsRejected.add(1)
             return refuseHead(slot, NGHTTP2_ENHANCE_YOUR_CALM)
         }
-        guard nghttp2_check_header_name(nameBytes.baseAddress?.assumingMemoryBound(to: UInt8.self), nameBytes.count) != 0,
+        guard
+            nghttp2_rcbuf_is_static(name) != 0
+                || nghttp2_check_header_name(nameBytes.baseAddress?.assumingMemoryBound(to: UInt8.self), nameBytes.count) != 0,
             nghttp2_check_header_value(valueBytes.baseAddress?.assumingMemoryBound(to: UInt8.self), valueBytes.count) != 0
         else { return refuseHead(slot, NGHTTP2_PROTOCOL_ERROR) }
         if nameBytes[0] == UInt8(ascii: ":") {
@@ -113,10 +115,9 @@ extension ServerConnection {
             }
             return .method
         case 10 where matches(name, ":authority"):
-            // Only plain HTTP looks at it, and only that keeps it.
-            if !slot.pointee.flags.contains(.isPOST) || slot.pointee.path.flatMap({ endpoint.methods.find(headerBytes($0)) }) == nil {
-                exchange(slot).authority = String(decoding: bytes, as: UTF8.self)
-            }
+            guard slot.pointee.authority == nil else { return nil }
+            nghttp2_rcbuf_incref(value)
+            slot.pointee.authority = value
             return .authority
         default: return nil
         }

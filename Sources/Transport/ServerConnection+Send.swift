@@ -350,6 +350,10 @@ extension ServerConnection {
             nghttp2_rcbuf_decref(path)
             slot.pointee.path = nil
         }
+        if let authority = slot.pointee.authority {
+            nghttp2_rcbuf_decref(authority)
+            slot.pointee.authority = nil
+        }
         slot.pointee.metadata.release()
         if slot.pointee.userData != nil { slot.pointee.userData = nil }
         if slot.pointee.exchange != nil { slot.pointee.exchange = nil }

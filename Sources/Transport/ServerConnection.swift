@@ -19,38 +19,38 @@ final class ServerConnection: ChannelDuplexHandler {
     /// Set by the TLS handler in front, once there is one.
     let peerCommonName: String?
 
-    var session: OpaquePointer!
+    @exclusivity(unchecked) var session: OpaquePointer!
     private(set) var context: ChannelHandlerContext?
 
     /// In the loop's list of connections to flush.
-    var isDirty = false
+    @exclusivity(unchecked) var isDirty = false
     /// nghttp2 is running; it must not be entered or freed.
-    private(set) var isInSession = false
-    private(set) var isSending = false
-    private var isFlushing = false
-    private var isGone = false
+    @exclusivity(unchecked) private(set) var isInSession = false
+    @exclusivity(unchecked) private(set) var isSending = false
+    @exclusivity(unchecked) private var isFlushing = false
+    @exclusivity(unchecked) private var isGone = false
 
     /// Calls of this connection, a list through their slots.
-    var firstCall = CallTable.none
-    var openCalls = 0
+    @exclusivity(unchecked) var firstCall = CallTable.none
+    @exclusivity(unchecked) var openCalls = 0
     /// The call whose header list is being received.
-    var currentHead = CallTable.none
+    @exclusivity(unchecked) var currentHead = CallTable.none
     /// What that list has brought so far.
-    var headParts: HeadParts = []
+    @exclusivity(unchecked) var headParts: HeadParts = []
     /// Calls whose request lies in the read being parsed.
-    var borrowers: [UInt32] = []
+    @exclusivity(unchecked) var borrowers: [UInt32] = []
     /// Memory held by half-received messages, and by output that waits.
-    var partialBytes = 0
-    var queuedBytes = 0
+    @exclusivity(unchecked) var partialBytes = 0
+    @exclusivity(unchecked) var queuedBytes = 0
     /// Calls that will be reset behind the end of their answer.
-    var owedResets = 0
+    @exclusivity(unchecked) var owedResets = 0
 
     /// What happened while nghttp2 was emitting, to be told afterwards.
-    var closedWhileSending: [(call: UInt32, error: UInt32)] = []
-    var writableCalls: [(call: UInt32, generation: UInt32)] = []
+    @exclusivity(unchecked) var closedWhileSending: [(call: UInt32, error: UInt32)] = []
+    @exclusivity(unchecked) var writableCalls: [(call: UInt32, generation: UInt32)] = []
 
-    var pings: PingPolicy
-    private var lastRead: UInt64
+    @exclusivity(unchecked) var pings: PingPolicy
+    @exclusivity(unchecked) private var lastRead: UInt64
     private var keepaliveTask: Scheduled<Void>?
 
     enum Closing {
@@ -61,11 +61,13 @@ final class ServerConnection: ChannelDuplexHandler {
         case whenFlushed
         case closed
     }
-    var closing = Closing.no
+    @exclusivity(unchecked) var closing = Closing.no
     /// The final GOAWAY of a drain, which names the last stream, was sent.
     var isFinalGoawaySent = false
 
     private var holdsRead = false
+    /// Bytes that came since the socket last took some.
+    private var receivedWhileStuck = 0
 
     init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?) {
         self.loop = loop
@@ -107,6 +109,14 @@ final class ServerConnection: ChannelDuplexHandler {
         loop.beginBatch()
         lastRead = loop.now
         loop.counters.bytesReceived.add(buffer.readableBytes)
+        if !context.channel.isWritable {
+            receivedWhileStuck += buffer.readableBytes
+            if receivedWhileStuck > TransportLimits.receivedWhileStuckBytesMax {
+                loop.counters.connectionsRejected.add(1)
+                context.close(promise: nil)
+                return
+            }
+        }
         buffer.withUnsafeReadableBytes(parse)
         loop.markDirty(self)
     }
@@ -165,6 +175,7 @@ final class ServerConnection: ChannelDuplexHandler {
             isSending = false
             isInSession = false
             if let buffer {
+                receivedWhileStuck = 0
                 turn += buffer.readableBytes
                 loop.counters.bytesSent.add(buffer.readableBytes)
                 context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)

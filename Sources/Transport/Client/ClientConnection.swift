@@ -17,29 +17,29 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     public let authority: String
     let configuration: ClientConfiguration
     /// Kept alive by the connection until that is closed.
-    var observer: (any ClientObserver)?
+    @exclusivity(unchecked) var observer: (any ClientObserver)?
 
-    var session: OpaquePointer!
+    @exclusivity(unchecked) var session: OpaquePointer!
     var context: ChannelHandlerContext?
-    var slots: [ClientSlot] = []
-    var free: [UInt32] = []
+    @exclusivity(unchecked) var slots: [ClientSlot] = []
+    @exclusivity(unchecked) var free: [UInt32] = []
     /// nghttp2 refers to the header fields of calls that wait to be sent.
     var methods: [ObjectIdentifier: ClientMethod] = [:]
-    var lastMethod: ClientMethod?
-    public internal(set) var openCalls = 0
+    @exclusivity(unchecked) var lastMethod: ClientMethod?
+    @exclusivity(unchecked) public internal(set) var openCalls = 0
     let arena = ByteSink(capacity: 16 << 10)
-    private var staging = OutputStaging()
-    var arenaCalls: [UInt32] = []
-    var endedWhileSending: [(call: UInt32, error: UInt32)] = []
-    var writableCalls: [ClientCall] = []
-    private var depth = 0
-    private(set) var isInSession = false
-    private(set) var isSending = false
+    @exclusivity(unchecked) private var staging = OutputStaging()
+    @exclusivity(unchecked) var arenaCalls: [UInt32] = []
+    @exclusivity(unchecked) var endedWhileSending: [(call: UInt32, error: UInt32)] = []
+    @exclusivity(unchecked) var writableCalls: [ClientCall] = []
+    @exclusivity(unchecked) private var depth = 0
+    @exclusivity(unchecked) private(set) var isInSession = false
+    @exclusivity(unchecked) private(set) var isSending = false
     private var isFlushScheduled = false
     /// Set by the peer's GOAWAY: no new calls.
     public internal(set) var isGoingAway = false
     public internal(set) var goawayError: UInt32?
-    var isGranting = true
+    @exclusivity(unchecked) var isGranting = true
     var ungranted: [Int32: Int] = [:]
     /// Pings acknowledged by the server.
     public internal(set) var pingsAcknowledged = 0

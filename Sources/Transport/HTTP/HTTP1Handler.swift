@@ -210,14 +210,18 @@ private final class HTTP1ResponseSink: HTTPResponseSink {
 }
 
 /// Closes connections whose request head does not come to an end in time. In front of the parser, because
-/// only there a first byte can be seen. An idle connection between requests may stay.
-final class HTTP1HeaderGuard: ChannelInboundHandler {
+/// only there a first byte can be seen. An idle connection between requests may stay. And does not read from
+/// one that takes no answers.
+final class HTTP1HeaderGuard: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     private let loop: ServerLoop
     private let limit: TimeAmount
     private var isBetweenRequests = true
+    private var holdsRead = false
     private var timer: Scheduled<Void>?
 
     init(loop: ServerLoop, limit: TimeAmount) {
@@ -237,6 +241,18 @@ final class HTTP1HeaderGuard: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
         context.fireChannelInactive()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if context.channel.isWritable { context.read() } else { holdsRead = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if holdsRead, context.channel.isWritable {
+            holdsRead = false
+            context.read()
+        }
+        context.fireChannelWritabilityChanged()
     }
 
     func headArrived() {

@@ -4,7 +4,6 @@ import CNGHTTP2
 import Wire
 
 final class HTTP2Exchange {
-    var authority = ""
     var contentType = ""
     var encoding = ""
     var headers: [(String, String)] = []
@@ -77,7 +76,7 @@ extension ServerConnection {
         let responder = HTTPResponder(loop: loop, sink: HTTP2ResponseSink(call, isHead: isHead), isHead: isHead)
         exchange.responder = responder
         let request = HTTPRequest(
-            method: method, path: path, query: query, authority: exchange.authority, headers: headers, body: exchange.body,
+            method: method, path: path, query: query, authority: slot.pointee.authority.map(headerText) ?? "", headers: headers, body: exchange.body,
             version: .http2, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
         exchange.body = []
         exchange.headers = []
