@@ -5,6 +5,9 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${MARTLET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/martlet}
 export MARTLET_CACHE=$cache
 
+# What Swift's compiler and linker use of Debian, and the library that the server speaks HTTP/2 with.
+build_packages=(git pkg-config binutils gcc libc6-dev libgcc-12-dev libstdc++-12-dev libncurses6 libxml2 zlib1g-dev libnghttp2-dev)
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
@@ -30,8 +33,9 @@ need_packages() { # PACKAGE...
     die "cannot install ${missing[*]}"
 }
 
-# Finds Swift 6.3 or later; one in /opt/swift need not be in PATH.
+# Finds Swift 6.3 or later, and what it takes to build with it; one in /opt/swift need not be in PATH.
 need_swift() {
+  need_packages "${build_packages[@]}"
   local place
   for place in /opt/swift/usr/bin /opt/swift/bin; do
     command -v swift >/dev/null || { [[ -x $place/swift ]] && PATH=$PATH:$place; }
@@ -46,7 +50,6 @@ need_swift() {
 # Builds the server for use; prints nothing when there is nothing to do. The path is left in $server.
 build_server() {
   need_swift
-  need_packages git pkg-config libnghttp2-dev
   local log=$repository/.build/release-build.log
   mkdir -p "$repository/.build"
   if ! swift build --package-path "$repository" -c release --static-swift-stdlib --product martlet >"$log" 2>&1; then
@@ -71,6 +74,6 @@ need_python() {
     flock 9
     [[ -f $venv/.complete ]] && exit 0
     rm -rf "$venv"
-    "$base" -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements" && touch "$venv/.complete"
+    "$base" -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check --use-pep517 -r "$requirements" && touch "$venv/.complete"
   ) 9>"$cache/.python.lock" || die "cannot install $requirements"
 }

@@ -10,7 +10,7 @@ import grpc
 
 from harness import api
 from harness.case import Case
-from harness.client import Client, compare, op_put
+from harness.client import Client, op_put
 from harness.server import Server
 
 
