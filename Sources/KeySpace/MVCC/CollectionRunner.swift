@@ -12,7 +12,8 @@ final class CollectionRunner {
 
     init(store: MVCCStore) { self.store = store }
 
-    var isRunning: Bool { current != nil || !queue.isEmpty }
+    /// A round has begun whose end `step` has not yet told.
+    private(set) var isRunning = false
 
     /// Starts a round if enough garbage has gathered.
     ///
@@ -32,13 +33,17 @@ final class CollectionRunner {
             guard garbage >= max(StoreLimits.collectionMinimumBytes, store.log.size / 8) else { return false }
         }
         queue = victims.reversed()
+        isRunning = true
         return true
     }
 
     /// Moves some records; false when the round is over.
     func step() throws(StorageError) -> Bool {
         if current == nil {
-            guard let next = queue.popLast() else { return false }
+            guard let next = queue.popLast() else {
+                isRunning = false
+                return false
+            }
             current = store.log.beginCollection(of: next)
             return true
         }
@@ -54,6 +59,7 @@ final class CollectionRunner {
             // What was moved stays moved; the segment is begun again later.
             current = nil
             queue = []
+            isRunning = false
             throw error
         }
     }

@@ -21,24 +21,19 @@ final class CompactionRunner {
 
     private let store: MVCCStore
     private var phase = Phase.idle
+    private var hash: RememberedHash?
+    private var finished: (revision: Int64, hash: RememberedHash?)?
 
     init(store: MVCCStore) { self.store = store }
-
-    /// Whether a purge is half-way, so that the index must not be written to a checkpoint as it is.
-    var isPurging: Bool {
-        if case .purging = phase { return true }
-        return false
-    }
 
     func step() throws(StorageError) -> Progress {
         switch phase {
         case .idle: return startNext()
         case .hashing(let job, let hashJob):
             if try hashJob.step() {
-                store.lock.withLock {
-                    store.compaction.remember(
-                        RememberedHash(hash: hashJob.hash, revision: job.revision, compactRevision: job.previous))
-                }
+                let remembered = RememberedHash(hash: hashJob.hash, revision: job.revision, compactRevision: job.previous)
+                store.lock.withLock { store.compaction.remember(remembered) }
+                hash = remembered
                 phase = .purging(job, purge(for: job))
             }
             return .worked
@@ -80,6 +75,12 @@ final class CompactionRunner {
         return .worked
     }
 
+    /// The compaction that was finished since the last call.
+    func takeFinished() -> (revision: Int64, hash: RememberedHash?)? {
+        defer { finished = nil }
+        return finished
+    }
+
     private func finish(_ job: CompactionState.Job) {
         let waiters = store.lock.withLock { () -> [@Sendable () -> Void] in
             store.compaction.queue.removeFirst()
@@ -88,6 +89,8 @@ final class CompactionRunner {
             defer { store.compaction.waiters = [] }
             return store.compaction.waiters
         }
+        finished = (job.revision, hash)
+        hash = nil
         for waiter in waiters { waiter() }
     }
 
