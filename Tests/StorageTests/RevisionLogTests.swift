@@ -80,8 +80,8 @@ import Wire
         let writer = try log.beginCheckpoint(at: position)
         log.put(51, payload(51, size: 100))
         try log.flush()
-        try payload(7, size: 5000).withUnsafeBytes { (view) throws(StorageError) in try writer.write(view) }
-        try payload(8, size: 1).withUnsafeBytes { (view) throws(StorageError) in try writer.write(view) }
+        try writer.write(payload(7, size: 5000))
+        try writer.write(payload(8, size: 1))
         try log.finishCheckpoint(writer, compactedRevision: 12)
         #expect(log.durableIndex == 51)
         log.close()
@@ -101,7 +101,7 @@ import Wire
         #expect(log.sizeInUse == 20480 + 51 * 117)
         // A second checkpoint replaces the first.
         try log.checkpoint(at: log.flushedPosition, compactedRevision: 13) { writer in
-            try [1].withUnsafeBytes { (view) throws(StorageError) in try writer.write(view) }
+            try writer.write([1])
         }
         #expect(try system.list("/store").filter { $0.hasPrefix("checkpoint") }.count == 1)
         log.close()

@@ -33,6 +33,10 @@ extension RevisionLog {
     }
 }
 
+extension CheckpointWriter {
+    func write(_ block: [UInt8]) throws { try block.withUnsafeBytes { try write($0) } }
+}
+
 func payload(_ number: UInt64, size: Int) -> [UInt8] {
     var random = SplitMix64(seed: number)
     return (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }

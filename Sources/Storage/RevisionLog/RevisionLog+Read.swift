@@ -44,9 +44,15 @@ extension RevisionLog {
         if let failure { throw failure }
     }
 
-    @inline(__always)
     private func readFrom(_ segment: Segment, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-        guard offset + UInt64(buffer.count) <= segment.written else { return try copyPending(segment, offset, buffer) }
+        let written = segment.written
+        guard offset + UInt64(buffer.count) <= written else {
+            guard offset < written else { return try copyPending(segment, offset, buffer) }
+            // Records read together may lie on both sides of what is written so far.
+            let head = Int(written - offset)
+            try readFrom(segment, offset, UnsafeMutableRawBufferPointer(rebasing: buffer[..<head]))
+            return try copyPending(segment, written, UnsafeMutableRawBufferPointer(rebasing: buffer[head...]))
+        }
         let count = try segment.file!.read(into: buffer, at: offset)
         guard count == buffer.count else {
             throw StorageError(

@@ -16,6 +16,8 @@ public struct WALContents: Sendable {
     public var repaired: [String] = []
     /// Names that are no log files.
     public var ignored: [String] = []
+
+    public init(metadata: WALMetadata) { self.metadata = metadata }
 }
 
 extension WriteAheadLog {
