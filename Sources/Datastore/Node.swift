@@ -58,6 +58,7 @@ final class Node: Sendable {
     let keySpace: KeySpace
     let consensus = ConsensusView()
     let inbox = Inbox()
+    let health = HealthService()
     let ids: RequestIDGenerator
     let metrics: NodeMetrics
     let log: Log

@@ -277,9 +277,8 @@ final class ConsensusLoop: @unchecked Sendable {
         }
         metrics.writeDuration.observe(nanoseconds: monotonicNow() - began)
         guard ready.mustSync else { return }
-        let syncBegan = monotonicNow()
-        retryWhileDiskIsFull("write-ahead log") { try wal.sync() }
-        let took = monotonicNow() - syncBegan
+        var took: UInt64 = 0
+        retryWhileDiskIsFull("write-ahead log") { took = try wal.sync() }
         metrics.fsyncDuration.observe(nanoseconds: took)
         if took > 1_000_000_000 {
             log.warn("slow fdatasync", .duration("took", took), .duration("expected-duration", 1_000_000_000 as UInt64))

@@ -3,7 +3,6 @@
 import CShims
 import DatastoreMetrics
 import DatastoreTracing
-import Dispatch
 import Glibc
 import KeySpace
 import Raft
@@ -31,6 +30,7 @@ public final class MartletServer: Sendable {
 
     /// Runs a server as this process until SIGTERM or SIGINT, and ends as etcd does: by that signal.
     public static func main() async {
+        TerminationSignal.takeOver()
         let configuration = Configuration.ofThisProcess()
         let log: Log
         do { log = try configuration.openLog() } catch {

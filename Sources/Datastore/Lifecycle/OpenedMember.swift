@@ -37,14 +37,15 @@ final class OpenedMember: @unchecked Sendable {
         log.info("opened backend db", .string("path", storeDirectory), .duration("took", monotonicNow() - began))
 
         let initialMembers = DataDirectory.initialMembers(configuration)
-        var walOptions = WriteAheadLogOptions()
+        var walOptions = WALOptions()
         walOptions.skipsSync = configuration.unsafeNoFsync
-        walOptions.segmentsKeptMax = Int(configuration.raft.walFilesMaximum)
-        var contents: WriteAheadLog.Contents
-        if WriteAheadLog.exists(fileSystem: fileSystem, directory: configuration.walDirectory) {
+        walOptions.maximumFiles = configuration.raft.walFilesMaximum == 0 ? .max : Int(configuration.raft.walFilesMaximum)
+        var contents: WALContents
+        if WriteAheadLog.exists(fileSystem, configuration.walDirectory) {
             (wal, contents) = try WriteAheadLog.open(
                 fileSystem: fileSystem, directory: configuration.walDirectory, options: walOptions)
-            for line in wal.repairs { log.warn("repaired", .string("path", line)) }
+            for path in contents.repaired { log.info("repaired", .string("path", path)) }
+            for name in contents.ignored { log.warn("ignored file in WAL directory", .string("path", name)) }
         } else {
             let position = store.appliedPosition
             guard position.index == 0 else {
@@ -63,24 +64,22 @@ final class OpenedMember: @unchecked Sendable {
                 throw StartError("couldn't find local name \"\(configuration.name)\" in the initial cluster configuration")
             }
             let cluster = ClusterID(Identity.clusterID(initialMemberIDs: initialMembers.map(\.id.rawValue)))
+            let metadata = WALMetadata(memberID: own.id, clusterID: cluster)
             wal = try WriteAheadLog.create(
-                fileSystem: fileSystem, directory: configuration.walDirectory, member: own.id, cluster: cluster,
-                options: walOptions)
-            contents = WriteAheadLog.Contents(
-                member: own.id, cluster: cluster, hardState: HardState(), snapshot: SnapshotMetadata(), entries: [])
+                fileSystem: fileSystem, directory: configuration.walDirectory, metadata: metadata, options: walOptions)
+            contents = WALContents(metadata: metadata)
         }
         isRestart = !contents.entries.isEmpty || contents.snapshot.index > 0
         if !isRestart {
             // Also after a first start that ended between creating the log and writing to it.
             let bootstrap = DataDirectory.bootstrap(initialMembers)
-            let opened = wal
-            try bootstrap.entries.withUnsafeBufferPointer { try opened.append(hardState: bootstrap.hardState, entries: $0) }
-            try opened.sync()
+            try wal.append(hardState: bootstrap.hardState, entries: bootstrap.entries)
+            try wal.sync()
             contents.hardState = bootstrap.hardState
             contents.entries = bootstrap.entries
         }
-        memberID = contents.member
-        clusterID = contents.cluster
+        memberID = contents.metadata.memberID
+        clusterID = contents.metadata.clusterID
         snapshotIndex = contents.snapshot.index
 
         // Membership and leases come from the store's metadata, as of the last entry that it holds.
@@ -117,7 +116,7 @@ final class OpenedMember: @unchecked Sendable {
 
     /// The Raft value where the store stands: entries up to there are part of it, later ones will be applied.
     private static func restore(
-        _ contents: WriteAheadLog.Contents, store: MVCCStore, view: ClusterView, configuration: Configuration
+        _ contents: WALContents, store: MVCCStore, view: ClusterView, configuration: Configuration
     ) throws -> (RaftNode, LogIndex) {
         let applied = max(store.appliedPosition.index, contents.snapshot.index)
         let last = contents.entries.last?.index ?? contents.snapshot.index
@@ -132,21 +131,25 @@ final class OpenedMember: @unchecked Sendable {
         var hardState = contents.hardState
         // What the store holds was committed, even if the log was not told before the stop.
         hardState.commit = max(hardState.commit, applied)
-        var membership = contents.snapshot.configuration
+        var membership = contents.snapshot.configuration ?? ConfigurationState()
         if applied > contents.snapshot.index || membership.voters.isEmpty {
             membership = ConfigurationState(
                 voters: view.sortedMembers.filter { !$0.isLearner }.map(\.id),
                 learners: view.sortedMembers.filter(\.isLearner).map(\.id))
         }
         var settings = RaftConfiguration(
-            id: contents.member, electionTicks: configuration.raft.electionTicks, preVote: configuration.raft.preVote,
-            seed: contents.member.rawValue ^ WallClock.milliseconds())
+            id: contents.metadata.memberID, electionTicks: configuration.raft.electionTicks, preVote: configuration.raft.preVote,
+            seed: contents.metadata.memberID.rawValue ^ WallClock.milliseconds())
         settings.maxApplyingBytes = ServerLimits.applyBytesMax
         settings.logsDebug = configuration.logging.level == .debug
         let raft = try RaftNode(
             settings,
             restoring: RestoredState(
-                hardState: hardState, configuration: membership, snapshot: contents.snapshot, entries: contents.entries,
+                hardState: hardState, configuration: membership,
+                snapshot: SnapshotMetadata(
+                    index: contents.snapshot.index, term: contents.snapshot.term,
+                    configuration: contents.snapshot.configuration ?? ConfigurationState()),
+                entries: contents.entries,
                 applied: applied))
         return (raft, applied)
     }

@@ -1,8 +1,9 @@
 // What the server asks of the operating system besides files and sockets: signals, the wall clock, the
 // init daemon.
 
-import Dispatch
+import CShims
 import Glibc
+import Synchronization
 import Wire
 
 /// The signal that ends the server.
@@ -11,12 +12,35 @@ struct TerminationSignal: Sendable {
 
     var name: String { number == SIGINT ? "interrupt" : "terminated" }
 
-    /// Waits for SIGTERM or SIGINT. From this call on neither ends the process by itself.
+    /// Takes SIGTERM and SIGINT in for a thread of their own. To be called first of all, while the process has
+    /// one thread: threads made later inherit that they do not get them.
+    static func takeOver() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGTERM)
+        sigaddset(&signals, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        var thread = pthread_t()
+        let status = pthread_create(&thread, nil, { _ in
+            martlet_name_thread("signals")
+            var signals = sigset_t()
+            sigemptyset(&signals)
+            sigaddset(&signals, SIGTERM)
+            sigaddset(&signals, SIGINT)
+            var number: Int32 = 0
+            while true {
+                guard sigwait(&signals, &number) == 0 else { continue }
+                SignalReceiver.shared.received(number)
+            }
+        }, nil)
+        precondition(status == 0, "cannot start the signal thread: \(String(cString: strerror(status)))")
+        pthread_detach(thread)
+    }
+
+    /// Waits for the signal. Until somebody waits, a signal ends the process at once.
     static func wait() async -> TerminationSignal {
-        signal(SIGTERM, SIG_IGN)
-        signal(SIGINT, SIG_IGN)
         let number = await withCheckedContinuation { continuation in
-            SignalSources.shared.start { continuation.resume(returning: $0) }
+            SignalReceiver.shared.wait { continuation.resume(returning: $0) }
         }
         return TerminationSignal(number: number)
     }
@@ -26,33 +50,43 @@ struct TerminationSignal: Sendable {
     func end() -> Never {
         if getpid() == 1 { exit(0) }
         signal(number, SIG_DFL)
-        kill(getpid(), number)
-        // The signal is delivered before kill returns, unless it is blocked.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, number)
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        // Delivered to this thread before the call returns.
+        pthread_kill(pthread_self(), number)
         exit(128 + number)
     }
 }
 
-/// Keeps the dispatch sources alive and resumes once: further signals during the close are ignored.
-private final class SignalSources: @unchecked Sendable {
-    // Unchecked: touched on its own serial queue only.
-    static let shared = SignalSources()
-    private let queue = DispatchQueue(label: "signals")
-    private var sources: [any DispatchSourceSignal] = []
-    private var isDelivered = false
+/// Where the signal thread meets the server. Signals behind the first are ignored: the close is under way.
+private final class SignalReceiver: Sendable {
+    static let shared = SignalReceiver()
 
-    func start(_ deliver: @escaping @Sendable (Int32) -> Void) {
-        queue.async { [self] in
-            for number in [SIGTERM, SIGINT] {
-                let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-                source.setEventHandler { [self] in
-                    guard !isDelivered else { return }
-                    isDelivered = true
-                    deliver(number)
-                }
-                source.resume()
-                sources.append(source)
+    private enum State {
+        case starting
+        case waiting(@Sendable (Int32) -> Void)
+        case delivered
+    }
+
+    private let state = Mutex(State.starting)
+
+    func wait(_ deliver: @escaping @Sendable (Int32) -> Void) {
+        state.withLock { $0 = .waiting(deliver) }
+    }
+
+    func received(_ number: Int32) {
+        let action: (@Sendable (Int32) -> Void)? = state.withLock { state in
+            switch state {
+            case .starting: return { TerminationSignal(number: $0).end() }
+            case .waiting(let deliver):
+                state = .delivered
+                return deliver
+            case .delivered: return nil
             }
         }
+        action?(number)
     }
 }
 

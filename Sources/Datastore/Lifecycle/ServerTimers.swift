@@ -7,12 +7,12 @@ import Wire
 
 /// One timer of the server, off the event loops.
 final class ServerTimers: @unchecked Sendable {
-    // Unchecked: the compactor is touched on `queue` only.
+    // Unchecked: the compactor is touched on `queue` only, `isStarted` by the server's lifecycle only.
     private let node: Node
     private let queue = DispatchQueue(label: "timers")
     private let timer: any DispatchSourceTimer
     private var compactor: AutoCompactor?
-    private var nextCompactionTick: UInt64 = 0
+    private var isStarted = false
 
     init(_ node: Node) {
         self.node = node
@@ -24,9 +24,12 @@ final class ServerTimers: @unchecked Sendable {
     func start() {
         timer.schedule(deadline: .now() + .milliseconds(100), repeating: .milliseconds(100), leeway: .milliseconds(10))
         timer.resume()
+        isStarted = true
     }
 
     func stop() {
+        // A source must not be dropped before it was resumed once.
+        if !isStarted { timer.resume() }
         timer.cancel()
     }
 

@@ -22,6 +22,7 @@ enum ServiceTable {
         let maintenance = "etcdserverpb.Maintenance"
         methods.add(service: maintenance, method: "Status", kind: .unary, StatusMethod(node))
         methods.add(service: maintenance, method: "Alarm", kind: .unary, AlarmMethod(node))
+        node.health.register(in: &methods)
         return Services(methods: methods)
     }
 }
