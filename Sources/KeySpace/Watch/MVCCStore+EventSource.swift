@@ -12,11 +12,9 @@ extension MVCCStore: EventSource {
         lock.withLock {
             let compacted = compactRevision
             guard first >= compacted else { return .compacted(compacted) }
-            // The values before `first` are those that a read at the revision before it shows; compaction keeps
-            // none from before its own revision.
-            let revision = max(first - 1, compacted)
-            pins.add(revision)
-            return .pinned(revision)
+            // The values before `first` are those that a read at the revision before it shows.
+            pins.add(first - 1)
+            return .pinned(first - 1)
         }
     }
 

@@ -29,6 +29,19 @@ struct StreamQueue {
         return stream
     }
 
+    /// Gives streams that were just taken their places at the front back.
+    mutating func prepend(_ returned: [WatchStream]) {
+        for stream in returned.reversed() where !stream.isQueued {
+            stream.isQueued = true
+            if head > 0 {
+                head -= 1
+                streams[head] = stream
+            } else {
+                streams.insert(stream, at: 0)
+            }
+        }
+    }
+
     mutating func remove(_ stream: WatchStream) {
         guard stream.isQueued else { return }
         stream.isQueued = false

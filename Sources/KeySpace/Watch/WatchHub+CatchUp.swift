@@ -93,46 +93,55 @@ extension WatchHub {
 
     /// Fills `group` with watchers whose needs begin near each other and returns where; settles at once those
     /// that need nothing any more. nil: nobody is left to be walked for.
+    ///
+    /// The first watcher in turn decides where. Those that need something else keep their places in front, so
+    /// that each gets its turn, however long the list.
     private func gather() -> Int64? {
         let compacted = source.compactRevision
         var first: Int64?
+        var passedOver: [WatchStream] = []
         var streamsLeft = catchUpQueue.count
         var examined = 0
         while streamsLeft > 0, group.count < WatchLimits.catchUpWatchersPerSlice,
             examined < WatchLimits.catchUpWatchersPerSlice, let stream = catchUpQueue.popFirst()
         {
             streamsLeft -= 1
+            examined += 1
             guard stream.behindCount > 0, !stream.isClosed else { continue }
             guard !isFull(stream) else {
                 stream.isBlocked = true
                 continue
             }
+            let decides = first == nil
+            var hasPassedOver = false
+            var watcher = stream.firstBehind
             var watchersLeft = stream.behindCount
             while watchersLeft > 0, !stream.isClosed, group.count < WatchLimits.catchUpWatchersPerSlice,
                 examined < WatchLimits.catchUpWatchersPerSlice
             {
                 watchersLeft -= 1
                 examined += 1
-                let watcher = stream.firstBehind
-                let next = table[watcher].pointee.next
+                let current = watcher
+                watcher = table[current].pointee.nextInList
+                let next = table[current].pointee.next
                 if next < compacted {
-                    cancelCompacted(watcher, compacted)
-                    continue
-                }
-                // To the back of the list, so that all get their turns.
-                unlinkFromBehind(watcher, stream)
-                appendToBehind(watcher, stream)
-                if next > revision {
-                    becomeSynced(watcher, stream)
-                } else if let start = first {
-                    if next >= start, next - start < Int64(WatchLimits.catchUpVersionsPerSlice) { group.append(watcher) }
+                    cancelCompacted(current, compacted)
+                } else if next > revision {
+                    becomeSynced(current, stream)
+                } else if first == nil || next >= first! && next - first! < Int64(WatchLimits.catchUpVersionsPerSlice) {
+                    if first == nil { first = next }
+                    group.append(current)
+                    unlinkFromBehind(current, stream)
+                    appendToBehind(current, stream)
                 } else {
-                    first = next
-                    group.append(watcher)
+                    hasPassedOver = true
                 }
             }
-            if stream.behindCount > 0 { catchUpQueue.append(stream) }
+            if watchersLeft > 0 { hasPassedOver = true }
+            guard stream.behindCount > 0 else { continue }
+            if hasPassedOver, !(decides && first != nil) { passedOver.append(stream) } else { catchUpQueue.append(stream) }
         }
+        catchUpQueue.prepend(passedOver)
         return first
     }
 

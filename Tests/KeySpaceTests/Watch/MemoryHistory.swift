@@ -47,6 +47,9 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
     /// Changes that a walk does not show any more.
     private var forgotten: Set<Int> = []
     private var latest: [[UInt8]: Int] = [:]
+    /// For each change the one of its key before its main revision.
+    private(set) var older: [Int?] = []
+    private var records: [[UInt8]] = []
     var failsReads = false
     private(set) var walks = 0
     private(set) var recordsRead = 0
@@ -94,8 +97,12 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
         }
 
         private func add(_ change: Change) {
+            var older = history.latest[change.key]
+            while let index = older, history.changes[index].main == change.main { older = history.older[index] }
+            history.older.append(older)
             history.latest[change.key] = history.changes.count
             history.changes.append(change)
+            history.records.append(change.value == nil ? [] : change.record)
             sub += 1
         }
     }
@@ -123,19 +130,30 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
         }
     }
 
-    /// The value of a key as a read at `revision` shows it.
-    func value(of key: [UInt8], at revision: Int64) -> Change? {
-        let found = changes.last { $0.key == key && $0.main <= revision }
-        return found?.value == nil ? nil : found
+    /// The value that a change replaced.
+    func previousValue(of index: Int) -> Change? {
+        guard let older = older[index], changes[older].value != nil else { return nil }
+        return changes[older]
+    }
+
+    /// Positions of the changes of `first` ... `last`.
+    func positions(from first: Int64, through last: Int64 = .max - 1) -> Range<Int> {
+        let start = lowerBound(first)
+        return start..<max(start, lowerBound(last + 1))
+    }
+
+    /// A change that another one of its key and main revision hides from reads: compaction takes it away.
+    func isHidden(_ index: Int) -> Bool {
+        let change = changes[index]
+        return changes[(index + 1)...].prefix { $0.main == change.main }.contains { $0.key == change.key }
     }
 
     // MARK: EventSource
 
     func pin(from first: Int64) -> PinResult {
         guard first >= compactRevision else { return .compacted(compactRevision) }
-        let revision = max(first - 1, compactRevision)
-        pins.append(revision)
-        return .pinned(revision)
+        pins.append(first - 1)
+        return .pinned(first - 1)
     }
 
     func unpin(_ pinned: Int64) {
@@ -150,7 +168,7 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
     }
 
     func walk(from first: Int64, through last: Int64, limit: Int, _ body: (ChangeView) -> Bool) -> Int64 {
-        precondition(pins.contains { $0 <= max(first - 1, 0) || $0 == compactRevision && first <= compactRevision }, "a walk without a pin")
+        precondition(pins.contains { $0 < first }, "a walk without a pin")
         precondition(last <= currentRevision)
         walks += 1
         var shown = 0
@@ -166,11 +184,7 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
             main = change.main
             shown += 1
             var previous: RecordLocation?
-            if main - 1 >= compactRevision, let older = changes[..<index].lastIndex(where: { $0.key == change.key && $0.main < main }),
-                changes[older].value != nil
-            {
-                previous = location(older)
-            }
+            if main - 1 >= compactRevision, let older = older[index], changes[older].value != nil { previous = location(older) }
             let isGoingOn = change.key.withUnsafeBytes {
                 body(
                     ChangeView(
@@ -193,7 +207,7 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
     }
 
     private func location(_ index: Int) -> RecordLocation {
-        RecordLocation(segment: 0, length: UInt32(changes[index].value == nil ? 0 : changes[index].record.count), offset: UInt64(index))
+        RecordLocation(segment: 0, length: UInt32(records[index].count), offset: UInt64(index))
     }
 
     func holdingRecords(_ body: () -> Void) { body() }
@@ -203,7 +217,7 @@ final class MemoryHistory: EventSource, @unchecked Sendable {
         for record in records {
             precondition(!purged.contains(Int(record.offset)), "a purged record is read")
             recordsRead += 1
-            sink.append(changes[Int(record.offset)].record)
+            sink.append(self.records[Int(record.offset)])
         }
     }
 }
