@@ -23,6 +23,8 @@ public enum TransportLimits {
     public static let acknowledgementsQueuedMax = 16_384
     /// Frames waiting behind a socket that takes nothing more; beyond, the connection is not read from.
     public static let framesQueuedMax = 8_192
+    /// Answers waiting behind a socket that takes nothing more; beyond, the connection is not read from.
+    public static let queuedBehindSocketBytesMax = 8 << 20
     /// Bytes that a peer may send while its own socket takes nothing: its windows cannot have grown meanwhile, so
     /// one that sends more ignores them (or the GOAWAY that cannot reach it) and is cut.
     public static let receivedWhileStuckBytesMax = 4 * connectionWindowBytes
@@ -44,7 +46,7 @@ public enum TransportLimits {
     /// Memory that an event loop keeps for answers between batches.
     public static let arenaKeptBytes = 1 << 20
     /// Answers that one connection may hold because its peer grants no window; beyond, new calls are refused.
-    public static let connectionQueuedBytesMax = 512 << 20
+    public static let connectionQueuedBytesMax = 256 << 20
 
     // Time
 

@@ -134,7 +134,8 @@ final class ServerConnection: ChannelDuplexHandler {
     /// NIO asks to read on; while too much waits behind the socket it has to wait too.
     func read(context: ChannelHandlerContext) {
         if !context.channel.isWritable, !isGone,
-            nghttp2_session_get_outbound_queue_size(session) > TransportLimits.framesQueuedMax
+            queuedBytes > TransportLimits.queuedBehindSocketBytesMax
+                || nghttp2_session_get_outbound_queue_size(session) > TransportLimits.framesQueuedMax
         {
             holdsRead = true
         } else {
