@@ -31,11 +31,13 @@ extension RaftNode {
 
     /// Refuses what no correct member sends.
     private func checkShape(of message: borrowing Message) throws(RaftError) {
-        if message.from == .none || (message.from == id && message.kind != .transferLeader) {
+        // What is passed on keeps its first sender, and may come back to it.
+        let isPassedOn = message.kind.isTermless || message.kind == .transferLeader
+        if message.from == .none || (message.from == id && !isPassedOn) {
             throw .malformed("\(message.kind.logName) from \(message.from)")
         }
         if message.to != .none, message.to != id { throw .malformed("\(message.kind.logName) for \(message.to)") }
-        if message.term == 0, !message.kind.isTermless, message.kind != .transferLeader {
+        if message.term == 0, !isPassedOn {
             throw .malformed("\(message.kind.logName) without a term")
         }
         switch message.kind {

@@ -262,8 +262,8 @@ final class Simulation {
         network.lossPercent = 0
         network.duplicatePercent = 0
         for member in members where !member.isUp { try restart(member) }
-        var proposed: LogIndex?
-        for round in 0..<600 {
+        var proposed: (term: Term, index: LogIndex)?
+        for _ in 0..<600 {
             for member in members {
                 try act(member) { $0.node.tick() }
             }
@@ -278,10 +278,11 @@ final class Simulation {
                 try act(leader) { try? $0.node.proposeConfigurationChange(ConfigurationChangeV2()) }
                 continue
             }
-            guard let index = proposed else {
+            // A leader that was replaced may have lost it.
+            guard let (term, index) = proposed, term == leader.node.term else {
                 try act(leader) { member in
                     try? member.node.propose([1])
-                    proposed = member.node.lastIndex
+                    proposed = (member.node.term, member.node.lastIndex)
                 }
                 continue
             }
@@ -291,11 +292,8 @@ final class Simulation {
                 for member in members { member.node.checkInvariants() }
                 return
             }
-            if round == 599 {
-                throw SafetyViolation("no agreement after peace: " + members.map { "\($0.node.status)" }.joined(separator: "\n"))
-            }
         }
-        throw SafetyViolation("no leader after peace: " + members.map { "\($0.node.status)" }.joined(separator: "\n"))
+        throw SafetyViolation("no agreement after peace: " + members.map { "\($0.node.status)" }.joined(separator: "\n"))
     }
 
     /// The leader of the highest term, if it has no rival.
