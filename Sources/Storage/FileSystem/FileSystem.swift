@@ -49,7 +49,22 @@ public protocol DirectoryLock: AnyObject, Sendable {
     func release()
 }
 
+/// The directory that a path names something in.
+func parentDirectory(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
 extension FileSystem {
+    /// Creates a directory and what is missing above it, so that their names outlast a power loss.
+    public func createDirectoryDurably(_ path: String) throws(StorageError) {
+        guard !exists(path) else { return }
+        let parent = parentDirectory(of: path)
+        if parent != "/", parent != "." { try createDirectoryDurably(parent) }
+        try createDirectory(path)
+        try syncDirectory(parent)
+    }
+
     /// The whole content of a small file.
     public func contents(of path: String, limit: Int) throws(StorageError) -> [UInt8] {
         let file = try open(path, .readOnly)

@@ -82,7 +82,10 @@ struct Recovery {
             if let stray = names.first(where: { SegmentName.parse($0) != nil }) {
                 throw StorageError(.recover, path, .corrupt("missing, but there is \(stray)"))
             }
+            // The directory may be new as well; its name must last before anything in it is promised to.
+            if !options.skipsSync { try fileSystem.syncDirectory(parentDirectory(of: directory)) }
             try RevisionLog.write(manifest, fileSystem, directory, skipsSync: options.skipsSync)
+            names.removeAll { $0 == Manifest.fileName + ".tmp" }
             return
         }
         manifest = try Manifest(decoding: try fileSystem.contents(of: path, limit: RevisionLogLimits.manifestBytes), path: path)
@@ -249,7 +252,7 @@ extension RevisionLog {
         fileSystem: any FileSystem, directory: String, options: RevisionLogOptions = .init(),
         loadCheckpoint: (CheckpointReader) throws -> Void, frame: (FrameHeader, RecordIterator) throws -> Void
     ) throws -> RevisionLog {
-        try fileSystem.createDirectory(directory)
+        try fileSystem.createDirectoryDurably(directory)
         let lock = try fileSystem.lockDirectory(directory)
         var recovery = Recovery(fileSystem: fileSystem, directory: directory, options: options)
         do {

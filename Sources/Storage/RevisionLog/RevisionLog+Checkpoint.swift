@@ -74,29 +74,35 @@ extension RevisionLog {
         let ids = Set(segments.map { $0.id })
         shared.withLock { shared in
             shared.segments.removeAll { ids.contains($0.id) }
-            for id in ids { _ = table.remove(id) }
         }
         state.drained.removeAll { ids.contains($0.id) }
         let epoch = epochs.current
         for segment in segments {
             state.synced[segment.id] = nil
             state.trimmed.remove(segment.id)
-            state.retired.append((segment, epoch))
+            state.retired.append(Retired(segment: segment, epoch: epoch))
         }
     }
 
-    /// Removes the files of retired segments that nobody reads any more.
+    /// Removes the files of retired segments that nobody reads any more, in two steps: when all who were pinned have
+    /// left, nobody has a right to the segment's locations and it leaves the table; when all who may have found it there
+    /// have left too, its file is closed.
     func removeRetired(_ state: inout Maintenance) {
-        guard !state.retired.isEmpty else { return }
-        epochs.advance()
-        epochs.advance()
-        let now = epochs.current
-        state.retired.removeAll { entry in
-            guard entry.epoch + 2 <= now else { return false }
-            entry.segment.file?.close()
-            // Should the removal fail, the next start does it: the manifest does not name the file.
-            try? fileSystem.remove(entry.segment.path)
-            return true
+        for _ in 0..<4 where !state.retired.isEmpty {
+            epochs.advance()
+            let now = epochs.current
+            for index in state.retired.indices where state.retired[index].isInTable && state.retired[index].epoch + 2 <= now {
+                _ = table.remove(state.retired[index].segment.id)
+                state.retired[index].isInTable = false
+                state.retired[index].epoch = now
+            }
+            state.retired.removeAll { entry in
+                guard !entry.isInTable, entry.epoch + 2 <= now else { return false }
+                entry.segment.file?.close()
+                // Should the removal fail, the next start does it: the manifest does not name the file.
+                try? fileSystem.remove(entry.segment.path)
+                return true
+            }
         }
     }
 

@@ -18,13 +18,20 @@ extension RevisionLog {
         /// Where garbage collection writes.
         var output: Segment?
         /// Removed from the manifest; their files wait for the last reader.
-        var retired: [(segment: Segment, epoch: UInt64)] = []
+        var retired: [Retired] = []
 
         init(manifest: Manifest) {
             self.manifest = manifest
             nextCheckpoint = (manifest.checkpoint?.sequence ?? 0) + 1
             for entry in manifest.segments { synced[entry.id] = entry.syncedLength }
         }
+    }
+
+    struct Retired {
+        let segment: Segment
+        /// When the last thing happened that readers may not have noticed.
+        var epoch: UInt64
+        var isInTable = true
     }
 
     /// Makes everything flushed so far durable and says so in a new manifest.

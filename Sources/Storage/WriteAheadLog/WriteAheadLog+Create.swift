@@ -12,8 +12,8 @@ extension WriteAheadLog {
         fileSystem: any FileSystem, directory: String, metadata: WALMetadata, options: WALOptions = .init()
     ) throws(StorageError) -> WriteAheadLog {
         guard !exists(fileSystem, directory) else { throw StorageError(.create, directory, .refused("there is a log already")) }
-        let parent = parentDirectory(directory)
-        try fileSystem.createDirectory(parent)
+        let parent = parentDirectory(of: directory)
+        try fileSystem.createDirectoryDurably(parent)
         let temporary = directory + ".tmp"
         try removeTree(fileSystem, temporary)
         try fileSystem.createDirectory(temporary)
@@ -58,11 +58,6 @@ extension WriteAheadLog {
             fileSystem: fileSystem, directory: directory, options: options, metadata: metadata, metadataBytes: encoded.array(),
             segments: [SegmentFile(sequence: 0, index: 0, path: directory + "/" + name, file: file)],
             end: UInt64(head.count), crc: crc, hardState: HardState(), lastIndex: 0)
-    }
-
-    static func parentDirectory(_ path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     /// Removes a directory and the files in it, if it exists.
