@@ -39,7 +39,7 @@ public final class MartletServer: Sendable {
         }
         signal(SIGPIPE, SIG_IGN)
         do {
-            let server = try await start(configuration, log: log)
+            let server = try await start(configuration, log: log, onJoined: TerminationSignal.hold)
             let signal = await TerminationSignal.wait()
             log.info("received signal; shutting down", .string("signal", signal.name))
             StartupLog.closing(log, configuration, message: "closing etcd server")
@@ -55,7 +55,11 @@ public final class MartletServer: Sendable {
     // MARK: Start
 
     /// Opens the data directory, brings consensus up and serves. Returns when clients are served.
-    public static func start(_ configuration: Configuration, log: Log) async throws -> MartletServer {
+    ///
+    /// - Parameter onJoined: called when this member is up in its cluster, before clients are served.
+    public static func start(
+        _ configuration: Configuration, log: Log, onJoined: @Sendable () -> Void = {}
+    ) async throws -> MartletServer {
         StartupLog.configured(log, configuration)
         let metrics = NodeMetrics(extensive: configuration.metricsAreExtensive)
         let member = try OpenedMember(configuration, log: log, metrics: metrics)
@@ -92,7 +96,9 @@ public final class MartletServer: Sendable {
         member.maintenance.start()
         consensus.start()
         do {
-            try await server.joinAndServe()
+            try await node.publish()
+            onJoined()
+            try await server.serve()
         } catch {
             await server.stop()
             throw error
@@ -100,11 +106,10 @@ public final class MartletServer: Sendable {
         return server
     }
 
-    /// Waits for a leader, announces this member through the log, then opens the listeners.
-    private func joinAndServe() async throws {
-        try await node.publish()
+    /// Opens the listeners.
+    private func serve() async throws {
         let configuration = node.configuration
-        let services = ServiceTable.make(node)
+        let services = ServiceTable.make(node, member.maintenance)
         let observer = CallObserver(services.methods, node.metrics)
         var options = ListenOptions()
         options.reusePort = configuration.socketReusesPort

@@ -98,10 +98,12 @@ final class OpenedMember: @unchecked Sendable {
         keySpace = KeySpace(
             store: store, leases: leases, cluster: ClusterState(view),
             headers: ResponseHeaderEncoder(cluster: clusterID, member: memberID),
-            quota: configuration.backend.quotaBytes.map { Int($0) })
+            quota: configuration.backend.quotaBytes.map { Int($0) },
+            metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server))
         if let version = view.version { metrics.server.setClusterVersion(String(version.prefix { $0 != "." }) + "." + String(version.split(separator: ".").dropFirst().first ?? ""), replacing: nil) }
         maintenance = StoreMaintenance(store: store) { MaintenanceLog.write($0, log, metrics, store) }
 
+        try Self.catchUp(wal, &contents, store, view, log)
         (raft, appliedIndex) = try Self.restore(contents, store: store, view: view, configuration: configuration)
         if isRestart {
             log.info(
@@ -114,28 +116,48 @@ final class OpenedMember: @unchecked Sendable {
         }
     }
 
+    /// A log whose end was lost, while the store still has what it led to: what the store holds was committed, so
+    /// the log begins anew behind it.
+    private static func catchUp(
+        _ wal: WriteAheadLog, _ contents: inout WALContents, _ store: MVCCStore, _ view: ClusterView, _ log: Log
+    ) throws {
+        let applied = store.appliedPosition
+        let last = contents.entries.last?.index ?? contents.snapshot.index
+        guard applied.index >= contents.snapshot.index else {
+            throw StartError(
+                "the write-ahead log begins behind entry \(contents.snapshot.index), but the store only has entries up to \(applied.index)")
+        }
+        guard applied.index > last else { return }
+        log.warn(
+            "the write-ahead log ends before what the store holds; it goes on from there", .uint64("log-last-index", last),
+            .uint64("store-applied-index", applied.index))
+        let snapshot = SnapshotMetadata(index: applied.index, term: applied.term, configuration: membership(view))
+        contents.hardState.term = max(contents.hardState.term, applied.term)
+        contents.hardState.commit = applied.index
+        try wal.append(hardState: contents.hardState, entries: [])
+        try wal.saveSnapshot(snapshot)
+        contents.snapshot = WALSnapshot(index: snapshot.index, term: snapshot.term, configuration: snapshot.configuration)
+        contents.entries = []
+    }
+
+    /// Who votes, as the store's metadata knows it.
+    private static func membership(_ view: ClusterView) -> ConfigurationState {
+        ConfigurationState(
+            voters: view.sortedMembers.filter { !$0.isLearner }.map(\.id),
+            learners: view.sortedMembers.filter(\.isLearner).map(\.id))
+    }
+
     /// The Raft value where the store stands: entries up to there are part of it, later ones will be applied.
     private static func restore(
         _ contents: WALContents, store: MVCCStore, view: ClusterView, configuration: Configuration
     ) throws -> (RaftNode, LogIndex) {
         let applied = max(store.appliedPosition.index, contents.snapshot.index)
-        let last = contents.entries.last?.index ?? contents.snapshot.index
-        guard applied <= last else {
-            throw StartError(
-                "the store has entries up to \(applied), but the write-ahead log ends at \(last): the log has lost acknowledged entries")
-        }
-        guard store.appliedPosition.index >= contents.snapshot.index || contents.snapshot.index == 0 else {
-            throw StartError(
-                "the write-ahead log begins behind entry \(contents.snapshot.index), but the store only has entries up to \(store.appliedPosition.index)")
-        }
         var hardState = contents.hardState
         // What the store holds was committed, even if the log was not told before the stop.
         hardState.commit = max(hardState.commit, applied)
         var membership = contents.snapshot.configuration ?? ConfigurationState()
         if applied > contents.snapshot.index || membership.voters.isEmpty {
-            membership = ConfigurationState(
-                voters: view.sortedMembers.filter { !$0.isLearner }.map(\.id),
-                learners: view.sortedMembers.filter(\.isLearner).map(\.id))
+            membership = Self.membership(view)
         }
         var settings = RaftConfiguration(
             id: contents.metadata.memberID, electionTicks: configuration.raft.electionTicks, preVote: configuration.raft.preVote,

@@ -37,7 +37,10 @@ struct TerminationSignal: Sendable {
         pthread_detach(thread)
     }
 
-    /// Waits for the signal. Until somebody waits, a signal ends the process at once.
+    /// From now on a signal waits for `wait()`; before, it ends the process at once, as it would by itself.
+    static func hold() { SignalReceiver.shared.hold() }
+
+    /// Waits for the signal.
     static func wait() async -> TerminationSignal {
         let number = await withCheckedContinuation { continuation in
             SignalReceiver.shared.wait { continuation.resume(returning: $0) }
@@ -66,20 +69,37 @@ private final class SignalReceiver: Sendable {
 
     private enum State {
         case starting
+        case held(Int32?)
         case waiting(@Sendable (Int32) -> Void)
         case delivered
     }
 
     private let state = Mutex(State.starting)
 
+    func hold() {
+        state.withLock { if case .starting = $0 { $0 = .held(nil) } }
+    }
+
     func wait(_ deliver: @escaping @Sendable (Int32) -> Void) {
-        state.withLock { $0 = .waiting(deliver) }
+        let early: Int32? = state.withLock { state in
+            if case .held(let number?) = state {
+                state = .delivered
+                return number
+            }
+            state = .waiting(deliver)
+            return nil
+        }
+        if let early { deliver(early) }
     }
 
     func received(_ number: Int32) {
         let action: (@Sendable (Int32) -> Void)? = state.withLock { state in
             switch state {
             case .starting: return { TerminationSignal(number: $0).end() }
+            case .held(nil):
+                state = .held(number)
+                return nil
+            case .held: return nil
             case .waiting(let deliver):
                 state = .delivered
                 return deliver

@@ -45,7 +45,7 @@ enum MetricsWiring {
             calls.set(loops.reduce(0) { $0 + $1.counters.callsOpen.value })
             queued.set(loops.reduce(0) { $0 + $1.counters.queuedBytes.value })
             partial.set(loops.reduce(0) { $0 + $1.counters.receivedPartialBytes.value })
-            keys.set(store.statistics.keys)
+            keys.set(store.statistics.liveKeys)
         }
     }
 }

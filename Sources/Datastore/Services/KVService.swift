@@ -31,6 +31,7 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
     private func answer(_ call: Call, _ request: RangeRequest) {
         do {
             let answer = try node.store.range(request)
+            node.metrics.mvcc.ranges.increment()
             RangeReply.send(answer, on: call, node: node)
         } catch {
             call.fail(error)
@@ -99,7 +100,9 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         do {
             let request = try TxnRequest(decoding: bytes)
             let sink = ByteSink(capacity: 1024)
-            let revision = try node.store.readTxn(request, to: sink)
+            let (revision, ranges) = try node.store.readTxn(request, to: sink)
+            node.metrics.mvcc.ranges.add(ranges)
+            if ranges > 1 { node.metrics.mvcc.transactions.increment() }
             call.reply { reply in
                 node.headers.append(to: reply, revision: revision, term: node.consensus.term)
                 reply.append(sink.bytes)

@@ -78,6 +78,95 @@ final class AlarmMethod: MethodHandler {
     }
 }
 
+/// Maintenance/HashKV
+final class HashKVMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let revision = Int64(bitPattern: try SingleNumberRequest(decoding: bytes).value)
+            let job = HashJobBox(try node.store.hashKV(revision: revision))
+            advance(call, job, began: monotonicNow())
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+
+    /// A slice in each turn of the event loop.
+    private func advance(_ call: Call, _ box: HashJobBox, began: UInt64) {
+        guard call.isAlive else { return }
+        let job = box.job
+        do {
+            guard try job.isDone || job.step() else {
+                return call.loop.execute { self.advance(call, box, began: began) }
+            }
+        } catch {
+            return call.fail(node.readFailed(error))
+        }
+        node.metrics.mvcc.hashByRevisionDuration.observe(nanoseconds: monotonicNow() - began)
+        call.reply { sink in
+            node.headers.append(to: sink, revision: job.storeRevision, term: node.consensus.term)
+            sink.field(2, UInt64(job.hash))
+            sink.field(3, job.compactRevision)
+            sink.field(4, job.revision)
+        }
+    }
+
+    /// Carries a job through the loop's queue; it never leaves the loop.
+    private final class HashJobBox: @unchecked Sendable {
+        let job: HashJob
+        init(_ job: HashJob) { self.job = job }
+    }
+}
+
+/// Maintenance/Defragment: asks garbage collection for all it can get; reads and writes go on.
+final class DefragmentMethod: MethodHandler {
+    private let node: Node
+    private let maintenance: StoreMaintenance
+
+    init(_ node: Node, _ maintenance: StoreMaintenance) {
+        self.node = node
+        self.maintenance = maintenance
+    }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        let metrics = node.metrics.backend
+        let began = monotonicNow()
+        metrics.defragmentsInFlight.increment()
+        maintenance.defragment { error in
+            metrics.defragmentsInFlight.decrement()
+            metrics.defragmentDuration.observe(nanoseconds: monotonicNow() - began)
+            call.loop.execute {
+                if let error { call.fail(.internal, "etcdserver: \(error)") } else { call.reply { _ in } }
+            }
+        }
+    }
+}
+
+/// Maintenance/MoveLeader
+final class MoveLeaderMethod: MethodHandler {
+    private let node: Node
+    init(_ node: Node) { self.node = node }
+
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
+        guard node.admit(call, isStream: false) else { return }
+        do {
+            let target = MemberID(try SingleNumberRequest(decoding: bytes).value)
+            guard node.consensus.leader == node.memberID else { throw CallError.notLeader }
+            guard let member = node.keySpace.cluster.current.members[target], !member.isLearner, target == node.memberID else {
+                throw CallError.badLeaderTransferee
+            }
+            // It leads already.
+            call.reply { _ in }
+        } catch {
+            call.fail(CallError(anything: error))
+        }
+    }
+}
+
 /// Cluster/MemberList
 final class MemberListMethod: MethodHandler, LinearizableHandler {
     private let node: Node

@@ -1,12 +1,14 @@
 // Which methods are served.
 
+import KeySpace
 import Transport
 
 enum ServiceTable {
-    static func make(_ node: Node) -> Services {
+    static func make(_ node: Node, _ maintenance: StoreMaintenance) -> Services {
         var methods = MethodTable()
         let kv = "etcdserverpb.KV"
         methods.add(service: kv, method: "Range", kind: .unary, RangeMethod(node))
+        methods.add(service: kv, method: "RangeStream", kind: .serverStreaming, RangeStreamMethod(node))
         methods.add(service: kv, method: "Put", kind: .unary, PutMethod(node))
         methods.add(service: kv, method: "DeleteRange", kind: .unary, DeleteRangeMethod(node))
         methods.add(service: kv, method: "Txn", kind: .unary, TxnMethod(node))
@@ -18,10 +20,21 @@ enum ServiceTable {
         methods.add(service: lease, method: "LeaseKeepAlive", kind: .bidirectional, LeaseKeepAliveMethod(node))
         methods.add(service: lease, method: "LeaseTimeToLive", kind: .unary, LeaseTimeToLiveMethod(node))
         methods.add(service: lease, method: "LeaseLeases", kind: .unary, LeaseLeasesMethod(node))
-        methods.add(service: "etcdserverpb.Cluster", method: "MemberList", kind: .unary, MemberListMethod(node))
-        let maintenance = "etcdserverpb.Maintenance"
-        methods.add(service: maintenance, method: "Status", kind: .unary, StatusMethod(node))
-        methods.add(service: maintenance, method: "Alarm", kind: .unary, AlarmMethod(node))
+        let cluster = "etcdserverpb.Cluster"
+        methods.add(service: cluster, method: "MemberList", kind: .unary, MemberListMethod(node))
+        methods.add(service: cluster, method: "MemberAdd", kind: .unary, MemberAddMethod(node))
+        methods.add(service: cluster, method: "MemberRemove", kind: .unary, MemberChangeMethod(node, promotes: false))
+        methods.add(service: cluster, method: "MemberPromote", kind: .unary, MemberChangeMethod(node, promotes: true))
+        methods.add(service: cluster, method: "MemberUpdate", kind: .unary, MemberUpdateMethod(node))
+        let auth = "etcdserverpb.Auth"
+        methods.add(service: auth, method: "AuthStatus", kind: .unary, AuthStatusMethod(node))
+        methods.add(service: auth, method: "Authenticate", kind: .unary, AuthenticateMethod(node))
+        let upkeep = "etcdserverpb.Maintenance"
+        methods.add(service: upkeep, method: "Status", kind: .unary, StatusMethod(node))
+        methods.add(service: upkeep, method: "Alarm", kind: .unary, AlarmMethod(node))
+        methods.add(service: upkeep, method: "HashKV", kind: .unary, HashKVMethod(node))
+        methods.add(service: upkeep, method: "Defragment", kind: .unary, DefragmentMethod(node, maintenance))
+        methods.add(service: upkeep, method: "MoveLeader", kind: .unary, MoveLeaderMethod(node))
         node.health.register(in: &methods)
         return Services(methods: methods)
     }

@@ -50,6 +50,7 @@ final class WatchLoop {
         leaderBound[ObjectIdentifier(call)] = nil
         if let stream = call.stream { hub.closeStream(stream) }
         call.stream = nil
+        publishLevels()
     }
 
     /// Work of the hub goes on in turns of its own, between which the loop serves others.
@@ -76,17 +77,19 @@ final class WatchLoop {
         for call in leaderBound.values { call.fail(.noLeader) }
     }
 
-    private var lastEvents: UInt64 = 0
+    private var told = WatchStatistics()
 
-    private func publishLevels() {
+    /// Moves the gauges by what has changed here since; other loops move them too.
+    func publishLevels() {
         let levels = hub.statistics
+        guard levels != told else { return }
         let metrics = node.metrics.watch
-        metrics.events.add(levels.eventsSent - lastEvents)
-        lastEvents = levels.eventsSent
-        metrics.streams.set(levels.streams)
-        metrics.watchers.set(levels.watchers)
-        metrics.slowWatchers.set(levels.slowWatchers)
-        metrics.pendingEvents.set(levels.pendingRevisions)
+        metrics.events.add(levels.eventsSent - told.eventsSent)
+        metrics.streams.add(levels.streams - told.streams)
+        metrics.watchers.add(levels.watchers - told.watchers)
+        metrics.slowWatchers.add(levels.slowWatchers - told.slowWatchers)
+        metrics.pendingEvents.add(levels.pendingRevisions - told.pendingRevisions)
+        told = levels
     }
 }
 
@@ -134,6 +137,7 @@ final class WatchMethod: MethodHandler {
             case .progress: watches.hub.progress(stream)
             case .none: break
             }
+            watches.publishLevels()
             watches.pump()
         } catch {
             output.fail(error.callError)

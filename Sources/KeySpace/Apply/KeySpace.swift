@@ -18,14 +18,19 @@ public final class KeySpace: @unchecked Sendable {
 
     /// Term of the entry being applied.
     private var term: Term = 0
+    private let metrics: ApplyMetrics?
+    /// What the running request has done, for the counters.
+    var work = AppliedWork()
     let scratch = ByteSink(capacity: 4096)
     let valueScratch = ByteSink(capacity: 4096)
     private let headerScratch = ByteSink(capacity: 64)
     private lazy var txn = TxnApply(self)
 
     public init(
-        store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?
+        store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
+        metrics: ApplyMetrics? = nil
     ) {
+        self.metrics = metrics
         self.store = store
         self.leases = leases
         self.cluster = cluster
@@ -58,7 +63,11 @@ public final class KeySpace: @unchecked Sendable {
         term = currentTerm
         let mark = sink?.count ?? 0
         store.beginEntry(raftIndex: entry.index, term: entry.term)
-        defer { store.endEntry() }
+        defer {
+            store.endEntry()
+            metrics?.count(work)
+            work = AppliedWork()
+        }
         do {
             return try apply(kind, request.body, to: sink)
         } catch {
@@ -185,6 +194,7 @@ public final class KeySpace: @unchecked Sendable {
         try checkAlarms(growing: true)
         let outcome = outcome(cost: QuotaCost.leaseGrant)
         let ttl = try leases.grant(id: request.id, ttl: request.ttl)
+        metrics?.granted(ttl: ttl)
         storeLease(request.id)
         if let sink {
             headers.append(to: sink, revision: revisionInTxn, term: term)
@@ -197,6 +207,7 @@ public final class KeySpace: @unchecked Sendable {
     private func applyRevoke(_ request: LeaseRevokeRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
         try checkAlarms(growing: false)
         let keys = try leases.revoke(id: request.id)
+        metrics?.lease.revoked.increment()
         for key in keys {
             key.withUnsafeBytes { key in
                 _ = store.deleteRange(key: key, rangeEnd: UnsafeRawBufferPointer(start: nil, count: 0))
@@ -225,6 +236,7 @@ public final class KeySpace: @unchecked Sendable {
 
     private func applyAlarm(_ request: AlarmRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
         let (listed, records) = try cluster.update { (view) throws(CallError) in view.apply(request) }
+        if !records.isEmpty, let alarm = listed.first { metrics?.alarm(alarm, isOn: request.action == .activate) }
         store(records)
         if let sink {
             headers.append(to: sink, revision: revisionInTxn, term: term)

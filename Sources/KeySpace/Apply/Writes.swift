@@ -35,6 +35,8 @@ extension KeySpace {
 
     private func write(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ lease: Int64) -> Int64 {
         let old = store.put(key: key, value: value, lease: lease)
+        work.puts += 1
+        work.putBytes += key.count + value.count
         let oldLease = old?.lease ?? 0
         if oldLease != lease {
             if oldLease != 0 { leases.detach(key: key, from: oldLease) }
@@ -48,6 +50,7 @@ extension KeySpace {
     /// - Parameter previous: gets field 3 of a DeleteRangeResponse for each key, in key order.
     func executeDelete(_ delete: DeleteRangeRequest, previous: ByteSink?) throws(CallError) -> (deleted: Int64, revision: Int64) {
         let record = valueScratch
+        work.deletes += 1
         let deleted = store.deleteRange(key: delete.key, rangeEnd: delete.rangeEnd) { version in
             if version.lease != 0 { leases.detach(key: version.key.bytes, from: version.lease) }
             if let previous {
@@ -61,7 +64,8 @@ extension KeySpace {
 
     /// A range that sees the open entry's own writes.
     func rangeInTxn(_ range: RangeRequest) throws(CallError) -> RangeAnswer {
-        try store.rangeInEntry(range)
+        work.ranges += 1
+        return try store.rangeInEntry(range)
     }
 
     /// Appends the stored KeyValue of a version.

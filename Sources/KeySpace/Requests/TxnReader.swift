@@ -7,8 +7,8 @@ extension MVCCStore {
     /// Evaluates a transaction whose operations are ranges only, and appends the fields of its TxnResponse
     /// after the header.
     ///
-    /// - Returns: the revision for the header.
-    public func readTxn(_ txn: TxnRequest, to sink: ByteSink) throws(CallError) -> Int64 {
+    /// - Returns: the revision for the header, and how many ranges were read.
+    public func readTxn(_ txn: TxnRequest, to sink: ByteSink) throws(CallError) -> (revision: Int64, ranges: Int) {
         let snapshot = snapshot()
         let record = ByteSink(capacity: 1024)
         var succeeded = true
@@ -36,7 +36,7 @@ extension MVCCStore {
                 throw CallError(decodingOrReading: error)
             }
         }
-        return snapshot.revision
+        return (snapshot.revision, txn.branch(succeeded).count)
     }
 
     private static func range(_ bytes: UnsafeRawBufferPointer) throws(CallError) -> RangeRequest {
