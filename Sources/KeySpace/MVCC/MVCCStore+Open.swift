@@ -11,6 +11,13 @@ extension MVCCStore {
         fileSystem: any FileSystem, directory: String, logOptions: RevisionLogOptions = .init(), options: MVCCOptions = .init()
     ) throws -> MVCCStore {
         var restorer = Restorer()
+        if !fileSystem.exists(directory) {
+            try fileSystem.createDirectory(directory)
+            // Nothing in a directory is durable before its own name is.
+            if !logOptions.skipsSync, let slash = directory.lastIndex(of: "/") {
+                try fileSystem.syncDirectory(slash == directory.startIndex ? "/" : String(directory[..<slash]))
+            }
+        }
         do {
             let log = try RevisionLog.open(
                 fileSystem: fileSystem, directory: directory, options: logOptions,

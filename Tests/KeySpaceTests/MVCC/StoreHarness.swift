@@ -1,40 +1,75 @@
 // A store beside its model: both take the same operations, and every read is compared.
 
 import Storage
+import StorageSimulation
 import Testing
 import Wire
 
 @testable import KeySpace
 
 final class StoreHarness {
+    private(set) var fileSystem: SimulatedFileSystem
     private(set) var store: MVCCStore
+    /// What the apply thread has done, and what readers may see of it.
     private(set) var model = StoreModel()
+    private(set) var published = StoreModel()
+    /// The model after each entry.
+    private var states: [StoreModel] = [StoreModel()]
     var random: SeededRandom
-    private var raftIndex: UInt64 = 0
-    private let directory = TemporaryDirectory()
+    private var raftIndex: UInt64 { UInt64(states.count - 1) }
     private let logOptions: RevisionLogOptions
-    /// Purge and squeeze happen only when the test says so.
-    private lazy var runner = CompactionRunner(store: store)
+    /// Purge, squeeze and garbage collection happen only when the test says so.
+    private var runner: CompactionRunner
+    private(set) var collectedSegments = 0
+    private(set) var checkedHashes: Set<Int64> = []
 
     init(seed: UInt64, segmentBytes: UInt64 = 64 << 20) {
         random = SeededRandom(seed: testSeed(seed))
         var logOptions = RevisionLogOptions()
         logOptions.segmentBytes = segmentBytes
-        logOptions.preallocates = false
-        logOptions.skipsSync = true
         self.logOptions = logOptions
-        store = try! MVCCStore.open(fileSystem: PosixFileSystem(), directory: directory.path, logOptions: logOptions)
+        fileSystem = SimulatedFileSystem(seed: seed)
+        fileSystem.setWriteback(every: 5)
+        store = try! MVCCStore.open(fileSystem: fileSystem, directory: "/store", logOptions: logOptions)
+        runner = CompactionRunner(store: store)
     }
+
+    deinit { store.close() }
+
+    // MARK: Lives
 
     /// Closes the store and opens it again.
     func restart() {
         store.close()
-        store = try! MVCCStore.open(fileSystem: PosixFileSystem(), directory: directory.path, logOptions: logOptions)
+        reopen(durable: 0)
+    }
+
+    /// Opens the store on what a loss of power leaves; entries that were durable must be there.
+    func loseAndRestorePower() {
+        let durable = store.durableIndex
+        fileSystem = fileSystem.afterPowerLoss(seed: random.next())
+        fileSystem.setWriteback(every: 5)
+        reopen(durable: durable)
+    }
+
+    private func reopen(durable: UInt64) {
+        do {
+            store = try MVCCStore.open(fileSystem: fileSystem, directory: "/store", logOptions: logOptions)
+        } catch {
+            Issue.record("the store does not open: \(error)")
+            return
+        }
         runner = CompactionRunner(store: store)
+        checkedHashes = []
+        // Entries that changed nothing may have left no trace; they change nothing when they are applied again.
+        let applied = store.appliedPosition.index
+        #expect(applied >= durable)
+        #expect(applied <= raftIndex)
+        model = states[Int(applied)]
+        published = model
+        states.removeLast(states.count - 1 - Int(applied))
         #expect(store.currentRevision == model.revision)
         #expect(store.compactRevision == model.compacted)
-        // Entries that changed nothing may have left no trace.
-        #expect(store.appliedPosition.index <= raftIndex)
     }
 
     // MARK: Random material
@@ -59,15 +94,24 @@ final class StoreHarness {
     // MARK: Operations
 
     func entry(_ body: () -> Void) {
-        raftIndex += 1
-        store.beginEntry(raftIndex: raftIndex, term: 1)
+        store.beginEntry(raftIndex: raftIndex + 1, term: 1)
         body()
         #expect(store.entryRevision == model.entryRevision)
         store.endEntry()
         model.endEntry()
+        states.append(model)
     }
 
-    func publish() { try! store.publish() }
+    /// Whether it worked.
+    @discardableResult
+    func publish() -> Bool {
+        do throws(StorageError) { try store.publish() } catch {
+            #expect(fileSystem.isOff || error.isNoSpace, "\(error)")
+            return false
+        }
+        published = model
+        return true
+    }
 
     func put(_ key: [UInt8], _ value: [UInt8], lease: Int64 = 0) {
         let expected = model.live(key, at: .max)
@@ -131,7 +175,7 @@ final class StoreHarness {
 
     func check(_ query: RangeShape, inEntry: Bool = false) {
         query.withQuery { query, shape in
-            let expected = Result { () throws(CallError) in try model.answer(shape, inEntry: inEntry) }
+            let expected = Result { () throws(CallError) in try (inEntry ? model : published).answer(shape, inEntry: inEntry) }
             do throws(CallError) {
                 let answer = inEntry ? try store.rangeInEntry(query) : try store.range(query)
                 while !answer.isReady { answer.cursor!.step() }
@@ -199,12 +243,12 @@ final class StoreHarness {
     }
 
     func checkEvents() {
-        let from = Int64(int(max(Int(model.compacted) - 1, 1)..<Int(model.revision) + 2))
+        let from = Int64(int(max(Int(published.compacted) - 1, 1)..<Int(published.revision) + 2))
         let batch = EventBatch()
-        var expected = model.history.filter { $0.main >= from }
+        var expected = published.history.filter { $0.main >= from }
         // Changes at the compacted revision that were replaced within it are shown until they are purged.
         func isOptional(_ version: StoreModel.Version) -> Bool {
-            version.main == model.compacted && model.newest(version.key, at: model.compacted) != version
+            version.main == published.compacted && published.newest(version.key, at: published.compacted) != version
         }
         var next = from
         do throws(CallError) {
@@ -230,7 +274,7 @@ final class StoreHarness {
                     let sink = ByteSink()
                     try! store.appendRecord(of: event.version, to: sink)
                     #expect((sink.array() == wanted.encoded) as Bool, "record of \(wanted.main)")
-                    let previous = wanted.main - 1 >= model.compacted ? model.live(wanted.key, at: wanted.main - 1) : nil
+                    let previous = wanted.main - 1 >= published.compacted ? published.live(wanted.key, at: wanted.main - 1) : nil
                     #expect((event.previous == nil) == (previous == nil))
                     if let found = event.previous, let previous {
                         sink.clear()
@@ -243,26 +287,30 @@ final class StoreHarness {
             }
             expected.removeAll(where: isOptional)
             #expect(expected.isEmpty, "events from \(from)")
-            #expect(next == max(from, model.revision + 1))
+            #expect(next == max(from, published.revision + 1))
         } catch {
             #expect(error == .compacted)
-            #expect(from < model.compacted)
+            #expect(from < published.compacted)
         }
     }
 
     func checkHash() {
-        let revision = Int64(int(-1..<Int(model.revision) + 2))
+        for known in store.lock.withLock({ store.compaction.hashes }) where !checkedHashes.contains(known.revision) {
+            checkedHashes.insert(known.revision)
+            #expect(known.hash == published.hash(at: known.revision, compacted: known.compactRevision), "remembered at \(known.revision)")
+        }
+        let revision = Int64(int(-1..<Int(published.revision) + 2))
         if store.lock.withLock({ store.compaction.hashes.contains { $0.revision == revision } }) { return }
         do throws(CallError) {
             let job = try store.hashKV(revision: revision)
             while try! !job.step() {}
-            #expect(job.compactRevision == model.compacted)
-            let effective = revision == 0 ? model.revision : revision
+            #expect(job.compactRevision == published.compacted)
+            let effective = revision == 0 ? published.revision : revision
             #expect(job.revision == effective)
-            #expect(job.hash == model.hash(at: effective, compacted: model.compacted), "hash at \(effective), compacted \(model.compacted)")
+            #expect(job.hash == published.hash(at: effective, compacted: published.compacted), "hash at \(effective), compacted \(published.compacted)")
         } catch {
-            #expect(error == (revision > model.revision ? .futureRevision : .compacted))
-            #expect(revision > model.revision || revision > 0 && revision < model.compacted)
+            #expect(error == (revision > published.revision ? .futureRevision : .compacted))
+            #expect(revision > published.revision || revision > 0 && revision < published.compacted)
         }
     }
 
@@ -275,19 +323,35 @@ extension StoreHarness {
     /// Works off some of the compactions.
     func purgeSome(slices: Int) {
         for _ in 0..<slices {
-            if case .idle = try! runner.step() { return }
+            do throws(StorageError) {
+                if case .idle = try runner.step() { return }
+            } catch {
+                #expect(fileSystem.isOff, "\(error)")
+                return
+            }
         }
     }
-}
 
-extension StoreHarness {
-    func checkpoint() { _ = try! CheckpointRunner(store: store).write {} }
+    func sync() {
+        do throws(StorageError) { try store.log.sync() } catch { expectPowerOff(error) }
+    }
+
+    func checkpoint() {
+        do throws(StorageError) { try CheckpointRunner(store: store).write {} } catch { expectPowerOff(error) }
+    }
 
     /// Moves everything that is not almost wholly alive, in slices with entries and reads in between.
     func collect(between: () -> Void) {
         store.lock.withLock { _ = store.log.rotate() }
         let collection = CollectionRunner(store: store)
         collection.begin(isThorough: true)
-        while try! collection.step() { between() }
+        do throws(StorageError) {
+            while try collection.step() { between() }
+            collectedSegments += collection.collectedSegments
+        } catch {
+            expectPowerOff(error)
+        }
     }
+
+    private func expectPowerOff(_ error: StorageError) { #expect(fileSystem.isOff || error.isNoSpace, "\(error)") }
 }
