@@ -33,6 +33,13 @@ final class OutputStaging {
         return written > 0 ? buffer : nil
     }
 
+    /// Gives the memory back; it is taken again when needed.
+    func release() {
+        buffer = ByteBuffer()
+        count = 0
+        capacity = 0
+    }
+
     @inline(__always)
     func append(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
         precondition(length <= capacity - count, "a frame of \(length) bytes does not fit the output buffer")

@@ -142,6 +142,7 @@ public final class Server: Sendable {
         for loop in loops { loop.execute { loop.terminateConnections() } }
         let limit = clock.now + .seconds(2)
         while clock.now < limit, await !isIdle() { try? await Task.sleep(for: .milliseconds(2)) }
+        for loop in loops { loop.shutDown() }
         try? await group.shutdownGracefully()
         for loop in loops { loop.destroy() }
     }

@@ -1,6 +1,7 @@
 // What one event loop keeps for all its connections: the slab of calls, deadlines, the answer arena, batches.
 
 import NIOCore
+import Synchronization
 import Wire
 
 #if canImport(Glibc)
@@ -19,6 +20,7 @@ public final class ServerLoop: @unchecked Sendable {
     public let index: Int
     public let eventLoop: any EventLoop
     public let counters = LoopCounters()
+    private let isShutDown = Atomic<Bool>(false)
 
     @exclusivity(unchecked) var calls = CallTable()
     /// Answers are written here by handlers and copied from here into the socket buffer, once per batch.
@@ -48,7 +50,9 @@ public final class ServerLoop: @unchecked Sendable {
 
     /// Runs `body` on the loop, then sends what all connections have to send. From any thread. Hand in many
     /// answers at once: they cost one wake-up and one write per connection.
+    /// After the server has been shut down it does nothing: there is nobody left to answer.
     public func execute(_ body: @escaping @Sendable () -> Void) {
+        guard !isShutDown.load(ordering: .acquiring) else { return }
         eventLoop.execute { self.batch(body) }
     }
 
@@ -229,8 +233,14 @@ public final class ServerLoop: @unchecked Sendable {
         for handler in Array(http1Connections.values) { handler.terminate() }
     }
 
-    /// After the event loop has ended: frees the slab. Handles are stale from then on.
+    /// The event loop is about to end.
+    func shutDown() { isShutDown.store(true, ordering: .releasing) }
+
+    /// After the event loop has ended: frees what it held. Handles are stale from then on.
     func destroy() {
+        arena.clear(keeping: 16)
+        staging.release()
+        dirty = []
         guard calls.takenCount == 0 else { return }
         calls.destroy()
     }
