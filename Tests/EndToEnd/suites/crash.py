@@ -10,7 +10,7 @@ import grpc
 
 from harness import api
 from harness.case import Case
-from harness.client import Client, op_put
+from harness.client import Client, op_put, served
 from harness.server import Server
 
 
@@ -163,6 +163,14 @@ class Stopped(Case):
 
 
 class LargeHistory(Case):
+    def summary(self, client):
+        """What tells one store from another."""
+        if served("Maintenance.HashKV"):
+            answer = client.call("Maintenance.HashKV", timeout=60)
+            return answer.hash, answer.header.revision
+        answer = client.range(b"\0", b"\0", timeout=60)
+        return hash(answer.SerializeToString()[answer.header.ByteSize() + 2:]), answer.header.revision
+
     def test_start_with_many_revisions(self):
         count = int(os.environ.get("MARTLET_HISTORY", 60_000))
         with Server("--unsafe-no-fsync") as server:
@@ -175,7 +183,7 @@ class LargeHistory(Case):
                         [f.result() for f in window]
                         window.clear()
                 [f.result() for f in window]
-                before = client.call("Maintenance.HashKV", timeout=60)
+                before = self.summary(client)
             for end in (server.stop, server.kill):
                 end()
                 started = time.monotonic()
@@ -184,8 +192,7 @@ class LargeHistory(Case):
                 self.assertLess(took, 30)
                 with Client(server.address) as client:
                     client.call("Maintenance.Alarm", action=0)
-                    after = client.call("Maintenance.HashKV", timeout=60)
-                    self.assertEqual((after.hash, after.header.revision), (before.hash, before.header.revision))
+                    self.assertEqual(self.summary(client), before)
                     self.assertEqual(client.range(b"h/", b"h0", count_only=True).count, min(count, 20_000))
 
 

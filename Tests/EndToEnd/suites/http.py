@@ -100,9 +100,9 @@ class Endpoints(SharedServer):
             self.assertEqual((answer.status, answer.body), (200, ""))
 
     def test_many_requests_on_a_connection(self):
-        for _, flags in ways():
-            done = run(["curl", "-sS", *flags, *[self.server.url + "/health"] * 50])
-            self.assertEqual(done.stdout, '{"health":"true","reason":""}' * 50)
+        """By HTTP/1.1; Debian 12's curl cannot reuse a connection of HTTP/2 without TLS (transport has that)."""
+        done = run(["curl", "-sS", "--http1.1", *[self.server.url + "/health"] * 50], check=True)
+        self.assertEqual(done.stdout, '{"health":"true","reason":""}' * 50)
 
     def test_body_and_close(self):
         answer = curl(self.server.url + "/version", "--http1.1", "-H", "Connection: close")

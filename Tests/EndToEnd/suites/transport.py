@@ -297,6 +297,20 @@ class Framing(SharedServer):
             self.assertEqual(fields.get("grpc-status"), "8")
 
 
+class HttpBesideGrpc(SharedServer):
+    @since(3, 7)
+    def test_one_connection_for_both(self):
+        with Http2(self.server) as connection:
+            for _ in range(20):
+                stream = connection.connection.get_next_available_stream_id()
+                connection.connection.send_headers(stream, [
+                    (":method", "GET"), (":scheme", "http"), (":path", "/health"), (":authority", connection.authority)], end_stream=True)
+                connection.flush()
+                self.assertEqual(connection.answer(stream)[0], b'{"health":"true","reason":""}')
+                stream = connection.call("/etcdserverpb.KV/Range", api.RangeRequest(key=b"a"))
+                self.assertEqual(connection.answer(stream)[1]["grpc-status"], "0")
+
+
 class FlowControl(SharedServer):
     def test_answer_waits_for_the_window(self):
         for i in range(20):

@@ -355,10 +355,13 @@ class Fragments(SharedServer):
                 responses.append(stream.next())
                 events += responses[-1].events
             self.assertEqual([e.kv.mod_revision for e in events], revisions)
-            self.assertGreater(len(responses), 1)
-            self.assertEqual([r.fragment for r in responses], [True] * (len(responses) - 1) + [False])
+            self.assertFalse(responses[-1].fragment)
+            self.assertTrue(any(r.fragment for r in responses))
             self.assertTrue(all(r.ByteSize() < 200_000 + 524_288 for r in responses))
-            self.assertEqual(len({r.header.revision for r in responses}), 1)
+            # The parts of one response have one header; how much history goes into a response is the server's choice.
+            for part, following in zip(responses, responses[1:]):
+                if part.fragment:
+                    self.assertEqual((part.header.revision, part.watch_id), (following.header.revision, following.watch_id))
 
     def test_whole(self):
         revisions = self.write()
