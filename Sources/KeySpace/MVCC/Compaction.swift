@@ -48,15 +48,12 @@ extension MVCCStore {
     /// Calls back once the purge of every compaction asked for so far is complete; at once if it is.
     /// The callback runs on the maintenance thread and must be short.
     public func notifyWhenCompacted(_ callback: @escaping @Sendable () -> Void) {
-        let isDone: Bool =
-            holdsLock ? addCompactionWaiter(callback) : lock.withLock { addCompactionWaiter(callback) }
+        let isDone = exclusively {
+            if compaction.queue.isEmpty { return true }
+            compaction.waiters.append(callback)
+            return false
+        }
         if isDone { callback() }
-    }
-
-    private func addCompactionWaiter(_ callback: @escaping @Sendable () -> Void) -> Bool {
-        if compaction.queue.isEmpty { return true }
-        compaction.waiters.append(callback)
-        return false
     }
 }
 

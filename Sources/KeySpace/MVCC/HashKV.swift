@@ -58,7 +58,7 @@ public final class HashJob {
     }
 
     deinit {
-        if isPinned { store.lock.withLock { store.pins.remove(compactRevision) } }
+        if isPinned { store.exclusively { store.pins.remove(compactRevision) } }
     }
 
     private static let hashOfName: UInt32 = {

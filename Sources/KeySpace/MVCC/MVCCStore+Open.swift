@@ -79,15 +79,14 @@ extension MVCCStore {
     public var size: Int { log.size }
 
     /// Bytes of what is not yet purged, for `Status.dbSizeInUse`.
-    public var sizeInUse: Int { min(log.sizeInUse + lock.withLock { meta.byteCount }, size) }
+    public var sizeInUse: Int { min(log.sizeInUse + exclusively { meta.byteCount }, size) }
 
-    /// Visits what is stored in a bucket beside the keys. On the apply thread inside an entry, or before the
-    /// store is shared.
+    /// What is stored in a bucket beside the keys.
     public func metaEntries(_ bucket: MetaBucket) -> [[UInt8]: [UInt8]] {
-        holdsLock ? meta[bucket] : lock.withLock { meta[bucket] }
+        exclusively { meta[bucket] }
     }
 
-    /// Visits every live key that has a lease; before the store is shared.
+    /// Visits every live key that has a lease, for leases to attach to when the store is opened.
     public func forEachAttachedKey(_ body: (KeyEntry, Int64) -> Void) {
         lock.withLock {
             var cursor = table.index.cursor(KeyRange(key: .zeroByte, rangeEnd: .zeroByte))

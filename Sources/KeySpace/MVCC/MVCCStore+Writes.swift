@@ -55,18 +55,6 @@ extension MVCCStore {
         if mustWake { wakeMaintenance?() }
     }
 
-    private func holdLock() {
-        if !holdsLock {
-            lock.lock()
-            holdsLock = true
-        }
-    }
-
-    private func releaseLock() {
-        holdsLock = false
-        lock.unlock()
-    }
-
     // MARK: Keys
 
     /// Puts a key and returns the version that it replaced, if the key existed.

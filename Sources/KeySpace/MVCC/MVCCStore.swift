@@ -9,6 +9,10 @@ import Storage
 import Synchronization
 import Wire
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 public final class MVCCStore: @unchecked Sendable {
     // Unchecked: everything mutable is guarded by `lock`, belongs to the apply thread or is atomic, as marked.
 
@@ -33,7 +37,6 @@ public final class MVCCStore: @unchecked Sendable {
     /// Changes of the running entry.
     var entryChanges: Int32 = 0
     var isInEntry = false
-    var holdsLock = false
     /// Guarded by `lock`: a failed publication left changes in the index that readers must look past.
     var hasUnpublished = false
     var appliedIndex: UInt64
@@ -43,6 +46,8 @@ public final class MVCCStore: @unchecked Sendable {
     /// Tells the maintenance thread that there is work; set before the store is shared.
     nonisolated(unsafe) var wakeMaintenance: (@Sendable () -> Void)?
 
+    /// The thread that holds the lock across calls, while it does; 0: none.
+    private let writer = Atomic<UInt>(0)
     private let published: Atomic<Int64>
     private let compacted: Atomic<Int64>
 
@@ -69,6 +74,27 @@ public final class MVCCStore: @unchecked Sendable {
 
     /// The last compaction's revision; −1 before the first.
     public var compactRevision: Int64 { compacted.load(ordering: .acquiring) }
+
+    // MARK: The lock
+
+    /// Whether the caller is the apply thread in the middle of a chunk.
+    @inline(__always)
+    var holdsLock: Bool { writer.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    func holdLock() {
+        if !holdsLock {
+            lock.lock()
+            writer.store(UInt(pthread_self()), ordering: .relaxed)
+        }
+    }
+
+    func releaseLock() {
+        writer.store(0, ordering: .relaxed)
+        lock.unlock()
+    }
+
+    /// Runs with the lock held, also where the caller may hold it already.
+    func exclusively<R>(_ body: () -> R) -> R { holdsLock ? body() : lock.withLock(body) }
 
     func makeVisible() {
         published.store(workingRevision, ordering: .releasing)

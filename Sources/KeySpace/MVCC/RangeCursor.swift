@@ -77,7 +77,7 @@ public final class RangeCursor {
     }
 
     deinit {
-        if !inEntry { store.lock.withLock { store.pins.remove(revision) } }
+        if !inEntry { store.exclusively { store.pins.remove(revision) } }
         bounds.deallocate()
     }
 

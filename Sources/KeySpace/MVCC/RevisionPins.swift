@@ -33,5 +33,5 @@ public final class ReadSnapshot: Sendable {
         self.revision = revision
     }
 
-    deinit { store.lock.withLock { store.pins.remove(revision) } }
+    deinit { store.exclusively { store.pins.remove(revision) } }
 }

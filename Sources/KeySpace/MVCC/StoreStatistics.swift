@@ -14,7 +14,7 @@ public struct StoreStatistics: Sendable {
 
 extension MVCCStore {
     public var statistics: StoreStatistics {
-        lock.withLock {
+        exclusively {
             StoreStatistics(
                 keys: table.index.count, liveKeys: table.index.liveCount, versions: table.order.count,
                 deadVersions: table.order.deadCount, pins: pins.count, pendingCompactions: compaction.queue.count,
