@@ -12,6 +12,7 @@ from harness import peers
 from harness.case import Case, run
 from harness.client import Client, compare, op_delete, op_put, op_txn, served
 from harness.hashkv import hash_of, records
+from harness.wal import lower_cluster_version
 from harness.server import Server
 
 
@@ -63,6 +64,9 @@ class Log(Case):
                 for path in (target_dir, target_dir / "member", target_dir / "member/snap"):
                     path.chmod(0o700)
                 shutil.copytree(source.data_dir / "member/wal", target_dir / "member/wal")
+            low, high = peers.version(target_binary)[:2], peers.version(source_binary)[:2]
+            if low < high:
+                lower_cluster_version(target_dir / "member/wal", "%d.%d.0" % low)
             target = Server(binary=target_binary, data_dir=target_dir)
             target.client_port, target.peer_port = ports
             with target, Client(target.address) as client:
