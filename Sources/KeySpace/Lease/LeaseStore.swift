@@ -11,10 +11,7 @@ import Wire
 /// They meet at one mutex: a keep-alive must see a grant as soon as it is applied, every hold is some tens of
 /// nanoseconds, and longer work is done outside or in pieces.
 public final class LeaseStore: Sendable {
-    /// The bucket of the store's metadata that holds leases.
-    public static let bucket = "lease"
-
-    /// The key of a lease in the bucket: its ID, big-endian.
+    /// The key of a lease in the store's metadata: its ID, big-endian.
     public static func key(_ id: Int64) -> [UInt8] {
         withUnsafeBytes(of: id.bigEndian) { [UInt8]($0) }
     }

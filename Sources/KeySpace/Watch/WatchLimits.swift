@@ -12,7 +12,7 @@ public enum WatchLimits {
     /// be larger).
     static let liveVersionsPerBatch = 256
     /// Batches of live delivery in one call of the event loop; what is left is the hub's next slice.
-    static let liveBatchesPerTurn = 16
+    static let liveBatchesPerTurn = 4
     /// Versions walked in one slice of catch-up. A response holds as many revisions at most, and 1000 is what
     /// clients of etcd are used to.
     static let catchUpVersionsPerSlice = 1000

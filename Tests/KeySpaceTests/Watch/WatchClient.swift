@@ -156,11 +156,12 @@ struct WatchFixture {
     let history = MemoryHistory()
     let hub: WatchHub
 
-    init(seed: UInt64 = 1, _ configure: (inout WatchConfiguration) -> Void = { _ in }) {
+    /// - Parameter source: what the hub reads instead of the history.
+    init(seed: UInt64 = 1, source: (any EventSource)? = nil, _ configure: (inout WatchConfiguration) -> Void = { _ in }) {
         var configuration = WatchConfiguration(seed: seed)
         configure(&configuration)
         hub = WatchHub(
-            source: history, headers: ResponseHeaderEncoder(cluster: ClusterID(0xc1), member: MemberID(0xa1)), configuration: configuration,
+            source: source ?? history, headers: ResponseHeaderEncoder(cluster: ClusterID(0xc1), member: MemberID(0xa1)), configuration: configuration,
             term: { 7 })
     }
 

@@ -5,14 +5,7 @@ import Storage
 import Testing
 import Wire
 
-#if canImport(Glibc)
-import Glibc
-#endif
-
 @testable import KeySpace
-
-/// How much longer than usual the random tests run.
-let soakFactor = getenv("MARTLET_SOAK").flatMap { Int(String(cString: $0)) } ?? 1
 
 /// What a client knows of one of its watchers, in the order of the stream.
 private struct ExpectedWatcher {
@@ -62,14 +55,17 @@ private final class WatchModel {
     var streams: [ModelStream] = []
     var now: UInt64 = 0
     let valueSize: Int
+    /// The hub's source, if it is not the history itself.
+    let mirror: StoreMirror?
     var compactionCancels = 0
     var progressAnswers = 0
     var eventsSeen = 0
 
-    init(seed: UInt64, valueSize: Int) {
+    init(seed: UInt64, valueSize: Int, mirror: StoreMirror? = nil) {
         random = SeededRandom(seed: seed)
         self.valueSize = valueSize
-        fixture = WatchFixture(seed: seed) {
+        self.mirror = mirror
+        fixture = WatchFixture(seed: seed, source: mirror?.store) {
             $0.progressIntervalNanoseconds = 1_000_000_000
             $0.fragmentBytes = 3 * valueSize
         }
@@ -97,7 +93,9 @@ private final class WatchModel {
             now += UInt64(int(0...400)) * 1_000_000
             hub.tick(now: now)
         case 93..<95: compact()
-        case 95..<97: history.purge()
+        case 95..<97:
+            history.purge()
+            mirror?.maintain(slices: int(1...20))
         case 97: if streams.count < 6 { open() }
         case 98: if streams.count > 3, int(0...3) == 0 { close() }
         default: fail()
@@ -105,20 +103,28 @@ private final class WatchModel {
     }
 
     func write() {
-        history.transaction(publish: int(0...2) > 0) { transaction in
-            var used: Set<[UInt8]> = []
-            for _ in 0..<[1, 1, 1, 2, 5][int(0...4)] {
-                let key = key()
-                guard used.insert(key).inserted else { continue }
-                if int(0...3) == 0 {
-                    transaction.delete(key)
-                    // Delete and put of one key in one transaction is possible, if odd.
-                    if int(0...9) == 0 { transaction.put(key, [1]) }
-                } else {
-                    transaction.put(key, [UInt8](repeating: UInt8(int(0...255)), count: int(0...valueSize)), lease: Int64(int(0...2)))
-                }
+        var changes: [RequestedChange] = []
+        var used: Set<[UInt8]> = []
+        for _ in 0..<[1, 1, 1, 2, 5][int(0...4)] {
+            let key = key()
+            guard used.insert(key).inserted else { continue }
+            if int(0...3) == 0 {
+                changes.append(RequestedChange(key: key, value: nil))
+                // Delete and put of one key in one transaction is possible, if odd.
+                if int(0...9) == 0 { changes.append(RequestedChange(key: key, value: [1])) }
+            } else {
+                let value = [UInt8](repeating: UInt8(int(0...255)), count: int(0...valueSize))
+                changes.append(RequestedChange(key: key, value: value, lease: Int64(int(0...2))))
             }
         }
+        mirror?.apply(changes)
+        // The store cannot be read between a change and its publication; the history can.
+        history.transaction(publish: mirror != nil || int(0...2) > 0) { transaction in
+            for change in changes {
+                if let value = change.value { transaction.put(change.key, value, lease: change.lease) } else { transaction.delete(change.key) }
+            }
+        }
+        if let mirror { #expect(mirror.store.currentRevision == history.currentRevision) }
     }
 
     func open() {
@@ -175,7 +181,9 @@ private final class WatchModel {
     func compact() {
         let current = history.currentRevision
         let revision = max(history.compactRevision + 1, current - Int64(int(0...40)))
-        if revision <= current { history.compact(revision) }
+        guard revision <= current else { return }
+        history.compact(revision)
+        mirror?.compact(revision)
     }
 
     func fail() {
@@ -297,9 +305,29 @@ private final class WatchModel {
                 #expect(missed == nil, "watcher \(id) never got \(missed!.main)")
             }
         }
+        let answers = progressAnswers
+        var asked = 0
+        for stream in streams where !stream.watchers.isEmpty && stream.compacted.isEmpty {
+            guard stream.watchers.values.allSatisfy({ $0.startRevision <= history.currentRevision }) else { continue }
+            asked += 1
+            hub.progress(stream.stream)
+            consume(stream, .max)
+        }
+        #expect(progressAnswers - answers == asked, "whoever is synced is told so")
         for stream in streams { hub.closeStream(stream.stream) }
         hub.checkInvariants()
         #expect(history.pins.isEmpty && hub.statistics.watchers == 0)
+        if let mirror { #expect(mirror.pinCount == 0) }
+    }
+
+    func run(steps: Int) {
+        for _ in 0..<3 { open() }
+        for step in 0..<steps {
+            self.step()
+            if step % 16 == 0 { hub.checkInvariants() }
+        }
+        finish()
+        #expect(eventsSeen > 0)
     }
 }
 
@@ -310,15 +338,19 @@ private final class WatchModel {
         for round in 0..<UInt64(soakFactor) {
             let seed = testSeed(seed + 1000 * round)
             let model = WatchModel(seed: seed, valueSize: valueSize)
-            for _ in 0..<3 { model.open() }
-            let steps = valueSize > 1000 ? 1500 : 4000
-            for step in 0..<steps {
-                model.step()
-                if step % 16 == 0 { model.hub.checkInvariants() }
-            }
-            model.finish()
+            model.run(steps: valueSize > 1000 ? 1500 : 4000)
             print("seed \(seed): \(model.eventsSeen) events, \(model.compactionCancels) cancelled by compaction, \(model.progressAnswers) progress")
-            #expect(model.eventsSeen > 0 && model.progressAnswers > 0)
+        }
+    }
+
+    /// The same with the real store underneath: pins against purges, records that are moved while they are wanted.
+    @Test(arguments: [(51, 20), (52, 2000), (53, 40_000)] as [(UInt64, Int)])
+    func onTheStore(_ seed: UInt64, _ valueSize: Int) {
+        for round in 0..<UInt64(soakFactor) {
+            let seed = testSeed(seed + 1000 * round)
+            let model = WatchModel(seed: seed, valueSize: valueSize, mirror: StoreMirror(seed: seed))
+            model.run(steps: valueSize > 10_000 ? 800 : 3000)
+            print("seed \(seed): \(model.eventsSeen) events, \(model.compactionCancels) cancelled by compaction, \(model.progressAnswers) progress")
         }
     }
 }
