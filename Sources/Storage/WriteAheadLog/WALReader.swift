@@ -3,6 +3,15 @@
 import Wire
 
 struct WALReader {
+    /// Where `base` comes from.
+    private enum BaseOrigin {
+        case unknown
+        /// The first entry read: the log's first files are gone.
+        case firstEntry
+        /// A snapshot: entries up to it are of no interest.
+        case snapshot
+    }
+
     enum End {
         case clean
         case torn
@@ -16,8 +25,7 @@ struct WALReader {
     private var entries: [Entry] = []
     /// `entries` begin behind this index.
     private var base: LogIndex
-    /// The index of the first entry read decides where a log begins whose first files are gone.
-    private var hasBase: Bool
+    private var baseOrigin: BaseOrigin
     private var isWantedFound = false
     private(set) var crc: UInt32 = 0
     /// End of the last valid record of the file read last.
@@ -27,7 +35,7 @@ struct WALReader {
         self.wanted = wanted
         self.directory = directory
         base = wanted?.index ?? 0
-        hasBase = wanted != nil
+        baseOrigin = wanted != nil ? .snapshot : .unknown
     }
 
     mutating func read(_ file: any File, isLast: Bool) throws(StorageError) -> End {
@@ -86,9 +94,11 @@ struct WALReader {
 
     /// An entry replaces what was there from its index on: those were never committed.
     private mutating func take(_ entry: Entry) -> String? {
-        if !hasBase {
-            hasBase = true
+        if baseOrigin == .unknown || (baseOrigin == .firstEntry && entry.index <= base) {
+            // It may also replace what was written before the first entry that is still there.
+            baseOrigin = .firstEntry
             base = max(entry.index, 1) - 1
+            entries.removeAll()
         }
         guard entry.index > base else { return nil }
         let position = entry.index - base - 1
@@ -102,12 +112,15 @@ struct WALReader {
 
     /// Forgets entries that a committed snapshot covers, so that a long log does not fill the memory.
     private mutating func dropCovered() {
-        guard wanted == nil, let last = snapshots.last(where: { $0.index <= hardState.commit }), last.index > base else { return }
+        // Before the first entry there is nothing to forget, and a snapshot record says nothing of where the log begins:
+        // files that held the entries behind it may be gone, because of a later snapshot.
+        guard wanted == nil, baseOrigin != .unknown, let last = snapshots.last(where: { $0.index <= hardState.commit }), last.index > base
+        else { return }
         let covered = last.index - base
         // A snapshot that came from the leader lies beyond all entries; they begin anew behind it.
         entries.removeFirst(Int(min(covered, UInt64(entries.count))))
         base = last.index
-        hasBase = true
+        baseOrigin = .snapshot
     }
 
     func finish() throws(StorageError) -> WALContents {
