@@ -30,7 +30,8 @@ public struct Call: Hashable, Sendable {
     /// The slot while the handle is not stale, be the call alive or just cancelled.
     @inline(__always)
     private func found() -> UnsafeMutablePointer<CallSlot>? {
-        loopReference._withUnsafeGuaranteedRef { $0.calls.find(index, generation) }
+        assert(loop.eventLoop.inEventLoop, "a call is used outside its event loop")
+        return loopReference._withUnsafeGuaranteedRef { $0.calls.find(index, generation) }
     }
 
     @inline(__always)

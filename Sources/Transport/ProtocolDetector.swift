@@ -18,6 +18,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private var peerCommonName: String?
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
+    private var context: ChannelHandlerContext?
 
     init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, identify: (@Sendable (any Channel) -> String?)? = nil) {
         self.loop = loop
@@ -27,12 +28,21 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.register(detector: self)
         nonisolated(unsafe) let context = context
         let limit = Int64(clamping: endpoint.configuration.handshakeTimeout.nanosecondsClamped)
         timer = context.eventLoop.scheduleTask(in: .nanoseconds(limit)) { context.close(promise: nil) }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        loop.unregister(detector: self)
+        self.context = nil
+    }
+
+    /// The server is going down.
+    func close() { context?.close(promise: nil) }
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()

@@ -25,8 +25,11 @@ public final class Listener: Sendable {
     public var port: Int { if case .host(_, let port) = address { port } else { 0 } }
     public var openConnections: Int { endpoint.openConnections.load(ordering: .relaxed) }
 
-    /// Stops accepting. Connections stay.
-    public func close() async { try? await channel.close() }
+    /// Stops accepting, and removes the file of a Unix socket. Connections stay.
+    public func close() async {
+        try? await channel.close()
+        if case .unix(let path) = address { unlink(path) }
+    }
 }
 
 /// Serves gRPC and plain HTTP on any number of listeners.

@@ -39,6 +39,7 @@ public final class ServerLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var isWritingArena = false
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var http1Connections: [ObjectIdentifier: HTTP1Handler] = [:]
+    private var detectors: [ObjectIdentifier: ProtocolDetector] = [:]
 
     init(index: Int, eventLoop: any EventLoop) {
         self.index = index
@@ -217,9 +218,15 @@ public final class ServerLoop: @unchecked Sendable {
 
     func unregister(http1 handler: HTTP1Handler) { http1Connections[ObjectIdentifier(handler)] = nil }
 
+    func register(detector: ProtocolDetector) { detectors[ObjectIdentifier(detector)] = detector }
+
+    func unregister(detector: ProtocolDetector) { detectors[ObjectIdentifier(detector)] = nil }
+
     // Copies of the lists, because connections may go meanwhile.
 
     func drainConnections() {
+        // Connections that have said nothing yet have nothing to finish.
+        for detector in Array(detectors.values) { detector.close() }
         for connection in Array(connections.values) { connection.drain() }
         for handler in Array(http1Connections.values) { handler.drain() }
     }
@@ -229,6 +236,7 @@ public final class ServerLoop: @unchecked Sendable {
     }
 
     func terminateConnections() {
+        for detector in Array(detectors.values) { detector.close() }
         for connection in Array(connections.values) { connection.terminate() }
         for handler in Array(http1Connections.values) { handler.terminate() }
     }

@@ -229,10 +229,18 @@ import Wire
         let test = try await TestServer.start()
         let client = try await test.client()
         #expect(await client.unary("/test.Test/Echo", [1]).code == .ok)
+        // So do those that have said nothing, or half of something.
+        let silent = try RawPeer(port: test.port)
+        let half = try RawPeer(port: test.port)
+        half.send(Array("GET / HT".utf8))
+        let idle = try RawPeer(port: test.port)
+        idle.send(Array("GET /version HTTP/1.1\r\nHost: a\r\n\r\n".utf8))
+        _ = idle.receive(until: "{\"a\":1}")
         let clock = ContinuousClock()
         let start = clock.now
         await test.server.shutdown(grace: .seconds(30))
         #expect(clock.now - start < .seconds(20))
+        #expect(silent.receive().isEmpty && half.receive().isEmpty && idle.receive().isEmpty)
     }
 
     @Test func deadPeersAreFoundByKeepalive() async throws {
