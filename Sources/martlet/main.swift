@@ -2,4 +2,4 @@
 
 import Datastore
 
-await MartletServer.main()
+MartletServer.main()

@@ -3,10 +3,12 @@
 import CShims
 import DatastoreMetrics
 import DatastoreTracing
+import Dispatch
 import Glibc
 import KeySpace
 import Raft
 import Storage
+import Synchronization
 import Transport
 import Wire
 
@@ -28,9 +30,10 @@ public final class MartletServer: Sendable {
 
     // MARK: The process
 
-    /// Runs a server as this process until SIGTERM or SIGINT, and ends as etcd does: by that signal.
-    public static func main() async {
-        TerminationSignal.takeOver()
+    /// Runs a server as this process until SIGTERM or SIGINT, and ends as etcd does: by that signal. Called on
+    /// the main thread, which then waits for signals.
+    public static func main() -> Never {
+        TerminationSignal.block()
         let configuration = Configuration.ofThisProcess()
         let log: Log
         do { log = try configuration.openLog() } catch {
@@ -38,17 +41,47 @@ public final class MartletServer: Sendable {
             exit(1)
         }
         signal(SIGPIPE, SIG_IGN)
-        do {
-            let server = try await start(configuration, log: log, onJoined: TerminationSignal.hold)
-            let signal = await TerminationSignal.wait()
-            log.info("received signal; shutting down", .string("signal", signal.name))
-            StartupLog.closing(log, configuration, message: "closing etcd server")
+        let startup = Startup()
+        Task.detached {
+            do {
+                startup.started(try await start(configuration, log: log) { startup.joined() })
+            } catch {
+                log.fatal("failed to start etcd", .error("\(error)"))
+            }
+        }
+        let signal = TerminationSignal.wait()
+        // Before the member is up there is nothing to close in order.
+        guard startup.hasJoined else { signal.end() }
+        log.info("received signal; shutting down", .string("signal", signal.name))
+        StartupLog.closing(log, configuration, message: "closing etcd server")
+        let server = startup.waitForServer()
+        let done = DispatchSemaphore(value: 0)
+        Task.detached {
             await server.stop()
-            StartupLog.closing(log, configuration, message: "closed etcd server")
-            log.core.close()
-            signal.end()
-        } catch {
-            log.fatal("failed to start etcd", .error("\(error)"))
+            done.signal()
+        }
+        done.wait()
+        StartupLog.closing(log, configuration, message: "closed etcd server")
+        log.core.close()
+        signal.end()
+    }
+
+    /// Where the starting server and the main thread meet.
+    private final class Startup: Sendable {
+        private let state = Mutex<(joined: Bool, server: MartletServer?)>((false, nil))
+        private let isStarted = DispatchSemaphore(value: 0)
+
+        func joined() { state.withLock { $0.joined = true } }
+        var hasJoined: Bool { state.withLock { $0.joined } }
+
+        func started(_ server: MartletServer) {
+            state.withLock { $0.server = server }
+            isStarted.signal()
+        }
+
+        func waitForServer() -> MartletServer {
+            isStarted.wait()
+            return state.withLock { $0.server! }
         }
     }
 

@@ -1,50 +1,36 @@
 // What the server asks of the operating system besides files and sockets: signals, the wall clock, the
 // init daemon.
 
-import CShims
 import Glibc
-import Synchronization
-import Wire
 
 /// The signal that ends the server.
+///
+/// SIGTERM and SIGINT are blocked in every thread and waited for by the main thread. (An asynchronous `main`
+/// would park that thread in a place that lets signals through.)
 struct TerminationSignal: Sendable {
     let number: Int32
 
     var name: String { number == SIGINT ? "interrupt" : "terminated" }
 
-    /// Takes SIGTERM and SIGINT in for a thread of their own. To be called first of all, while the process has
-    /// one thread: threads made later inherit that they do not get them.
-    static func takeOver() {
+    private static var set: sigset_t {
         var signals = sigset_t()
         sigemptyset(&signals)
         sigaddset(&signals, SIGTERM)
         sigaddset(&signals, SIGINT)
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-        var thread = pthread_t()
-        let status = pthread_create(&thread, nil, { _ in
-            martlet_name_thread("signals")
-            var signals = sigset_t()
-            sigemptyset(&signals)
-            sigaddset(&signals, SIGTERM)
-            sigaddset(&signals, SIGINT)
-            var number: Int32 = 0
-            while true {
-                guard sigwait(&signals, &number) == 0 else { continue }
-                SignalReceiver.shared.received(number)
-            }
-        }, nil)
-        precondition(status == 0, "cannot start the signal thread: \(String(cString: strerror(status)))")
-        pthread_detach(thread)
+        return signals
     }
 
-    /// From now on a signal waits for `wait()`; before, it ends the process at once, as it would by itself.
-    static func hold() { SignalReceiver.shared.hold() }
+    /// To be called first of all, while the process has one thread: threads made later inherit it.
+    static func block() {
+        var signals = set
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
 
-    /// Waits for the signal.
-    static func wait() async -> TerminationSignal {
-        let number = await withCheckedContinuation { continuation in
-            SignalReceiver.shared.wait { continuation.resume(returning: $0) }
-        }
+    /// Waits for a signal; on the main thread.
+    static func wait() -> TerminationSignal {
+        var signals = set
+        var number: Int32 = 0
+        while sigwait(&signals, &number) != 0 {}
         return TerminationSignal(number: number)
     }
 
@@ -53,60 +39,11 @@ struct TerminationSignal: Sendable {
     func end() -> Never {
         if getpid() == 1 { exit(0) }
         signal(number, SIG_DFL)
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, number)
+        var signals = Self.set
         pthread_sigmask(SIG_UNBLOCK, &signals, nil)
         // Delivered to this thread before the call returns.
         pthread_kill(pthread_self(), number)
         exit(128 + number)
-    }
-}
-
-/// Where the signal thread meets the server. Signals behind the first are ignored: the close is under way.
-private final class SignalReceiver: Sendable {
-    static let shared = SignalReceiver()
-
-    private enum State {
-        case starting
-        case held(Int32?)
-        case waiting(@Sendable (Int32) -> Void)
-        case delivered
-    }
-
-    private let state = Mutex(State.starting)
-
-    func hold() {
-        state.withLock { if case .starting = $0 { $0 = .held(nil) } }
-    }
-
-    func wait(_ deliver: @escaping @Sendable (Int32) -> Void) {
-        let early: Int32? = state.withLock { state in
-            if case .held(let number?) = state {
-                state = .delivered
-                return number
-            }
-            state = .waiting(deliver)
-            return nil
-        }
-        if let early { deliver(early) }
-    }
-
-    func received(_ number: Int32) {
-        let action: (@Sendable (Int32) -> Void)? = state.withLock { state in
-            switch state {
-            case .starting: return { TerminationSignal(number: $0).end() }
-            case .held(nil):
-                state = .held(number)
-                return nil
-            case .held: return nil
-            case .waiting(let deliver):
-                state = .delivered
-                return deliver
-            case .delivered: return nil
-            }
-        }
-        action?(number)
     }
 }
 
