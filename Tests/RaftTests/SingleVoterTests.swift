@@ -49,6 +49,36 @@ struct SingleVoterTests {
             ])
     }
 
+    @Test func aClusterIsFounded() throws {
+        var node = try RaftNode(
+            RaftConfiguration(id: MemberID(0xA), seed: 1), restoring: RestoredState(configuration: ConfigurationState()))
+        try node.bootstrap([ConfigurationChange(kind: .addVoter, member: MemberID(0xA), context: [1, 2])])
+        // Not before the founding entry is applied.
+        node.campaign()
+        #expect(node.role == .follower)
+        let ready = node.ready()
+        #expect(
+            ready.logLines.map(\.text) == [
+                "a switched to configuration voters=()",
+                "a became follower at term 0",
+                "newRaft a [peers: [], term: 0, commit: 0, applied: 0, lastindex: 0, lastterm: 0]",
+                "a became follower at term 1",
+                "a switched to configuration voters=(10)",
+                "a cannot campaign at term 1 since there are still pending configuration changes to apply",
+            ])
+        #expect(ready.hardState == HardState(term: 1, vote: .none, commit: 1) && ready.mustSync)
+        #expect(ready.entriesToAppend == 1..<2 && ready.committedEntries.isEmpty)
+        node.didPersist(ready.persistence)
+        let next = node.ready()
+        #expect(next.committedEntries == 1..<2)
+        try node.applyConfigurationChange(ConfigurationChangeV2(decoding: node.entries(1..<2)[0]))
+        node.didApply(through: 1)
+        node.campaign()
+        node.didPersist(node.ready().persistence)
+        #expect(node.role == .leader && node.term == 2)
+        node.checkInvariants()
+    }
+
     /// Campaigns and applies the term's first entry.
     static func leader() throws -> RaftNode {
         var node = try node()

@@ -21,6 +21,24 @@ extension RaftNode {
     /// The voters and learners in force.
     public var configurationState: ConfigurationState { tracker.configuration.state }
 
+    /// Founds a cluster: every founding member begins with the same changes, one per member, ascending by id,
+    /// as the first entries of its log. They are committed by agreement beforehand, without a vote.
+    public mutating func bootstrap(_ changes: [ConfigurationChange]) throws(RaftError) {
+        precondition(log.lastIndex == 0 && term == 0, "raft: only an empty log can be bootstrapped")
+        precondition(!changes.isEmpty, "raft: a cluster needs members")
+        becomeFollower(term: 1, leader: .none)
+        var members = tracker.configuration
+        for change in changes {
+            let sink = ByteSink()
+            change.encode(to: sink)
+            log.append(kind: .configurationChange, term: term, data: Array(sink.bytes))
+            members = try members.applying(ConfigurationChangeV2(change))
+        }
+        log.commit(through: log.lastIndex)
+        // In force at once, so that an election may follow; applying the entries changes nothing more.
+        adopt(members)
+    }
+
     mutating func adopt(_ next: MemberConfiguration) {
         let start = max(log.lastIndex, 1)
         var members = tracker
