@@ -111,6 +111,16 @@ final class WALHistory {
         durable = writes.count
     }
 
+    /// Whether the contents are those after some number of writes at all.
+    func everExplains(_ contents: WALContents) -> Bool {
+        var model = WALModel()
+        if model.agrees(with: contents) { return true }
+        return writes.contains { write in
+            model.apply(write)
+            return model.agrees(with: contents)
+        }
+    }
+
     /// Whether the contents are those after some number of writes, not fewer than were durable.
     func explains(_ contents: WALContents) -> Bool {
         var model = WALModel()

@@ -10,7 +10,7 @@ import Glibc
 enum CheckpointFormat {
     static let magic: UInt64 = 0x3150_4B43_5452_414D  // "MARTCKP1"
     static let version: UInt32 = 1
-    /// Magic, version, reserved.
+    /// Magic u64, version u32, checksum of both u32.
     static let headerSize = 16
     /// Length u32, checksum u32.
     static let blockHeaderSize = 8
@@ -52,6 +52,8 @@ public final class CheckpointWriter {
         sink.append(zeros: CheckpointFormat.headerSize)
         sink.base.storeBytes(of: CheckpointFormat.magic.littleEndian, as: UInt64.self)
         sink.base.storeBytes(of: CheckpointFormat.version.littleEndian, toByteOffset: 8, as: UInt32.self)
+        let checksum = CRC32C.update(0, UnsafeRawBufferPointer(rebasing: sink.bytes[..<12]))
+        sink.base.storeBytes(of: checksum.littleEndian, toByteOffset: 12, as: UInt32.self)
         try file.write(sink.bytes, at: 0)
     }
 
@@ -111,7 +113,10 @@ public final class CheckpointReader {
             throw StorageError(.recover, path, .corrupt("\(try file.size()) bytes, \(length) were written"))
         }
         let header = try take(CheckpointFormat.headerSize, at: 0)
-        guard UInt64(littleEndian: header.loadUnaligned(as: UInt64.self)) == CheckpointFormat.magic else {
+        let checksum = CRC32C.update(0, UnsafeRawBufferPointer(rebasing: header[..<12]))
+        guard UInt64(littleEndian: header.loadUnaligned(as: UInt64.self)) == CheckpointFormat.magic,
+            UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 12, as: UInt32.self)) == checksum
+        else {
             throw StorageError(.recover, path, .corrupt("not a checkpoint"))
         }
         let version = UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt32.self))

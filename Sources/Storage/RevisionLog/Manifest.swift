@@ -79,13 +79,14 @@ struct Manifest: Equatable {
         var cursor = Cursor(bytes: bytes)
         guard cursor.take(UInt64.self) == Manifest.magic else { throw StorageError(.decode, path, .corrupt("not a manifest")) }
         let version = cursor.take(UInt32.self)
-        guard version == Manifest.version else {
-            throw StorageError(.decode, path, .refused("written by another version (format \(version)), this program reads \(Manifest.version)"))
-        }
         let length = cursor.take(UInt32.self)
         let checksum = cursor.take(UInt32.self)
         guard Int(length) == bytes.count - Manifest.headerSize, checksum == bytes.withUnsafeBytes({ Manifest.checksum($0) }) else {
             throw StorageError(.decode, path, .corrupt("checksum does not match"))
+        }
+        // Whatever a later version changes, the first 20 bytes mean the same: this is not damage.
+        guard version == Manifest.version else {
+            throw StorageError(.decode, path, .refused("written by another version (format \(version)), this program reads \(Manifest.version)"))
         }
         sequence = cursor.take(UInt64.self)
         appliedIndex = cursor.take(UInt64.self)
