@@ -55,6 +55,8 @@ struct CallSlot {
         static let mustReset = Flags(rawValue: 1 << 24)
         /// To be reset when the end of the answer was sent, because the client has not ended its side.
         static let owesReset = Flags(rawValue: 1 << 25)
+        /// Its header list is large enough to count as received memory.
+        static let headAccounted = Flags(rawValue: 1 << 26)
     }
 
     var flags: Flags = []

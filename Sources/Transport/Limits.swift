@@ -9,11 +9,14 @@ public enum TransportLimits {
     public static let streamWindowBytes = 1 << 20
     /// Window granted to each connection: several large requests at once without waiting for each other.
     public static let connectionWindowBytes = 8 << 20
-    /// Bytes of half-received messages that one connection may hold; the stream that goes beyond is refused.
+    /// Bytes of half-received messages and of long headers that one connection may hold; the stream that goes
+    /// beyond is refused.
     public static let receivedPartialBytesMax = 64 << 20
     /// Decoded size (names, values, 32 bytes each) of one header list. Far below grpc-go's 16 MiB: the longest
     /// header that etcd's clients send is a token of a few KiB.
     public static let headerListBytesMax = 256 << 10
+    /// Header lists above this count as memory of half-received messages while their call lasts.
+    public static let headerListBytesFree = 2 << 10
     /// Streams open at once on one connection, whatever is advertised; more are refused with REFUSED_STREAM.
     public static let streamsPerConnectionMax = 100_000
     /// RST_STREAM frames from a client: 5,000 cancelled calls at once are normal, a sustained flood is not.

@@ -207,6 +207,15 @@ extension ServerConnection {
             _ = refuseHead(slot, NGHTTP2_PROTOCOL_ERROR)
             return
         }
+        if slot.pointee.headerBytes > TransportLimits.headerListBytesFree {
+            slot.pointee.flags.insert(.headAccounted)
+            accountInput(slot.pointee.headerBytes)
+            guard partialBytes <= TransportLimits.receivedPartialBytesMax else {
+                loop.counters.connectionsRejected.add(1)
+                _ = refuseHead(slot, NGHTTP2_ENHANCE_YOUR_CALM)
+                return
+            }
+        }
         currentHead = CallTable.none
         if slot.pointee.method == -1 { route(slot) }
         slot.pointee.flags.insert([.headDone, .alive])

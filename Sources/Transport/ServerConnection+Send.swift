@@ -344,6 +344,7 @@ extension ServerConnection {
         let slot = loop.calls[index]
         dropOutput(slot)
         releaseInput(slot)
+        if slot.pointee.flags.contains(.headAccounted) { accountInput(-slot.pointee.headerBytes) }
         if let exchange = slot.pointee.exchange, exchange.countedBytes > 0 { accountInput(-exchange.countedBytes) }
         loop.clearDeadline(slot)
         if let path = slot.pointee.path {

@@ -155,6 +155,38 @@ import Glibc
         await test.stop()
     }
 
+    /// Long headers of calls that never end count as memory too.
+    @Test func longHeadersAreBounded() async throws {
+        let test = try await TestServer.start()
+        let peer = try RawPeer(port: test.port)
+        let reader = FrameReader(peer)
+        peer.send(Frames.preface + Frames.settings)
+        let length = 60_000
+        // An HPACK string of that length: 127 and the rest in groups of seven bits.
+        var token: [UInt8] = [0, 5] + Array("token".utf8) + [0x7f]
+        var rest = length - 127
+        while rest >= 128 {
+            token.append(UInt8(rest & 127 | 128))
+            rest >>= 7
+        }
+        token += [UInt8(rest)] + [UInt8](repeating: UInt8(ascii: "t"), count: length)
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/test.Test/Silent"), ("content-type", "application/grpc")]
+        let block = Frames.headerBlock(fields) + token
+        let count = TransportLimits.receivedPartialBytesMax / length + 20
+        for number in 0..<count {
+            let stream = UInt32(2 * number + 1)
+            for start in stride(from: 0, to: block.count, by: 16_384) {
+                let end = min(start + 16_384, block.count)
+                peer.send(Frames.frame(start == 0 ? 1 : 9, end == block.count ? 4 : 0, stream, Array(block[start..<end])))
+            }
+        }
+        let reset = try #require(reader.next { $0.type == 3 })
+        #expect(reset.payload == [0, 0, 0, 11])
+        #expect(await test.onLoop { $0.counters.receivedPartialBytes.value } <= TransportLimits.receivedPartialBytesMax + 2 * length)
+        await test.stop()
+        #expect(test.loop.counters.receivedPartialBytes.value == 0)
+    }
+
     /// A peer whose socket takes nothing keeps its connection's memory bounded, however much it asks.
     @Test func askingWithoutReadingIsBounded() async throws {
         let test = try await TestServer.start()
