@@ -33,9 +33,11 @@ struct Restorer {
             case .tombstone:
                 guard main > checkpointRevision else { return }
                 let record = try StoredKeyValue(decoding: payload)
-                guard main >= state.revision, let entry = state.table.index.locate(record.key) else { throw ProtobufError.invalidTag }
+                guard record.key.count > 0, main >= state.revision else { throw ProtobufError.invalidTag }
+                // In a store that was adopted the put may have been compacted away before.
+                let located = state.table.index.locate(record.key)
                 state.table.append(
-                    key: record.key, located: entry, modified: Revision(main: main, sub: sub), created: 0, version: 0,
+                    key: record.key, located: located, modified: Revision(main: main, sub: sub), created: 0, version: 0,
                     lease: 0, location: location)
                 state.revision = main
             case .metaPut:
@@ -49,6 +51,7 @@ struct Restorer {
                     state.compaction.queue.append(
                         .init(revision: main, previous: state.compaction.scheduled, remembersHash: false))
                     state.compaction.scheduled = main
+                    state.revision = max(state.revision, main)
                 }
             case .leaseGrant, .leaseRevoke: throw ProtobufError.invalidTag
             }

@@ -102,6 +102,9 @@ final class StoreHarness {
         states.append(model)
     }
 
+    /// An entry was applied that changed no key.
+    func noteEntry() { states.append(model) }
+
     /// Whether it worked.
     @discardableResult
     func publish() -> Bool {
