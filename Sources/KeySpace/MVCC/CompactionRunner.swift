@@ -20,6 +20,8 @@ final class CompactionRunner {
     }
 
     private let store: MVCCStore
+    /// Versions visited by a slice; fewer in tests.
+    var sliceBudget = StoreLimits.versionsPerSlice
     private var phase = Phase.idle
     private var hash: RememberedHash?
     private var finished: (revision: Int64, hash: RememberedHash?)?
@@ -44,7 +46,7 @@ final class CompactionRunner {
             var limit = Int64.max
             store.lock.withLock {
                 limit = store.pins.oldest
-                reached = store.table.step(&purge, limit: limit, budget: StoreLimits.versionsPerSlice) { store.log.release($0) }
+                reached = store.table.step(&purge, limit: limit, budget: sliceBudget) { store.log.release($0) }
             }
             if reached, limit >= job.revision {
                 finish(job)
@@ -103,7 +105,7 @@ final class CompactionRunner {
                 let boundary = Revision(main: store.compaction.finished, sub: .max)
                 table.order.beginSqueeze(before: table.order.lowerBound(boundary, in: table.slab))
             }
-            _ = table.order.squeeze(table.slab, budget: StoreLimits.versionsPerSlice * 4)
+            _ = table.order.squeeze(table.slab, budget: sliceBudget * 4)
             return .worked
         }
     }

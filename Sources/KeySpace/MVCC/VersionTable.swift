@@ -8,6 +8,8 @@ final class VersionTable {
     let index: KeyIndex
     let slab = VersionSlab()
     let order = RevisionOrder()
+    /// Dead versions that may wait, beside a quarter of all; smaller in tests.
+    var deadVersionsKept = StoreLimits.deadVersionsKept
 
     init(index: KeyIndex = KeyIndex()) { self.index = index }
 
@@ -134,5 +136,5 @@ final class VersionTable {
     }
 
     /// Whether enough dead versions lie in the order to be worth squeezing out.
-    var wantsSqueeze: Bool { order.deadCount > max(StoreLimits.deadVersionsKept, order.count / 4) }
+    var wantsSqueeze: Bool { order.deadCount > max(deadVersionsKept, min(order.count / 4, 1024 * deadVersionsKept)) }
 }

@@ -21,6 +21,7 @@ final class StoreHarness {
     /// Purge, squeeze and garbage collection happen only when the test says so.
     private var runner: CompactionRunner
     private(set) var collectedSegments = 0
+    private(set) var slicesOfSqueeze = 0
     private(set) var checkedHashes: Set<Int64> = []
 
     init(seed: UInt64, segmentBytes: UInt64 = 64 << 20) {
@@ -32,6 +33,13 @@ final class StoreHarness {
         fileSystem.setWriteback(every: 5)
         store = try! MVCCStore.open(fileSystem: fileSystem, directory: "/store", logOptions: logOptions)
         runner = CompactionRunner(store: store)
+        makeSlicesSmall()
+    }
+
+    /// So that tests meet the states between two slices.
+    private func makeSlicesSmall() {
+        runner.sliceBudget = 5
+        store.table.deadVersionsKept = 6
     }
 
     deinit { store.close() }
@@ -60,6 +68,7 @@ final class StoreHarness {
             return
         }
         runner = CompactionRunner(store: store)
+        makeSlicesSmall()
         checkedHashes = []
         // Entries that changed nothing may have left no trace; they change nothing when they are applied again.
         let applied = store.appliedPosition.index
@@ -327,6 +336,7 @@ extension StoreHarness {
     func purgeSome(slices: Int) {
         for _ in 0..<slices {
             do throws(StorageError) {
+                if store.table.order.isSqueezing { slicesOfSqueeze += 1 }
                 if case .idle = try runner.step() { return }
             } catch {
                 #expect(fileSystem.isOff, "\(error)")

@@ -24,9 +24,10 @@ import Wire
             harness.publish()
             harness.checkEvents()
             harness.checkHash()
-            harness.purgeSome(slices: harness.int(0..<4))
+            harness.purgeSome(slices: harness.int(0..<9))
             harness.checkInvariants()
         }
         #expect(!harness.checkedHashes.isEmpty)
+        #expect(harness.slicesOfSqueeze > 5)
     }
 }
