@@ -47,7 +47,7 @@ struct CallSlot {
         static let delivering = Flags(rawValue: 1 << 20)
         /// A header was refused; `earlyFailure` says how the call ends.
         static let refused = Flags(rawValue: 1 << 21)
-        /// Pieces of a compressed request need decoding (grpc-encoding other than identity).
+        /// Messages may be compressed: grpc-encoding is not identity. Only gzip gets as far as messages.
         static let compressed = Flags(rawValue: 1 << 22)
         /// Part of the queued output is on its way.
         static let midMessage = Flags(rawValue: 1 << 23)

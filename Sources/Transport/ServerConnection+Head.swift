@@ -284,7 +284,7 @@ extension ServerConnection {
             }
             loop.setDeadline(index, slot, slot.pointee.deadline)
         }
-        if slot.pointee.flags.contains(.compressed) {
+        if slot.pointee.flags.contains(.compressed), slot.pointee.exchange?.encoding != "gzip" {
             let encoding = slot.pointee.exchange?.encoding ?? ""
             return end(
                 index, slot, .unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(quoted(encoding))",

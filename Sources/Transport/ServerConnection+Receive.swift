@@ -154,7 +154,12 @@ extension ServerConnection {
                 return offset
             }
             guard bytes.count - offset - Self.frameHeaderBytes >= length else { break }
-            guard format == 0 else {
+            var message = UnsafeRawBufferPointer(rebasing: bytes[(offset + Self.frameHeaderBytes)...].prefix(length))
+            var inflated: [UInt8] = []
+            if format == 1, slot.pointee.flags.contains(.compressed) {
+                guard let content = inflate(index, slot, message) else { return offset }
+                inflated = content
+            } else if format != 0 {
                 let text =
                     format == 1
                     ? "grpc: compressed flag set with identity or empty encoding"
@@ -162,21 +167,29 @@ extension ServerConnection {
                 end(index, slot, .internal, text, telling: .failed(.internal))
                 return offset
             }
-            let start = offset + Self.frameHeaderBytes
-            let message = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + length)])
-            offset = start + length
+            offset += Self.frameHeaderBytes + length
             loop.counters.messagesReceived.add(1)
-            endpoint.observer?.messageReceived(method: method, bytes: length)
+            endpoint.observer?.messageReceived(method: method, bytes: format == 0 ? length : inflated.count)
             if isStream {
-                endpoint.handlers[method].message(call, message)
+                if format == 0 {
+                    endpoint.handlers[method].message(call, message)
+                } else {
+                    inflated.withUnsafeBytes { endpoint.handlers[method].message(call, $0) }
+                }
                 guard slot.pointee.generation == call.generation, slot.pointee.flags.contains(.alive) else { return offset }
                 if isInputBlocked(slot) { break }
             } else {
+                let isOnly = offset == bytes.count
+                if format == 1 {
+                    // From here on the content stands for the message; `bytes` may lie in what is replaced.
+                    replaceInput(slot, with: inflated)
+                    message = slot.pointee.input.bytes
+                }
                 slot.pointee.request = message
                 slot.pointee.flags.insert(.hasRequest)
-                if offset < bytes.count {
+                if !isOnly {
                     failCardinality(index, slot)
-                } else if borrowed {
+                } else if borrowed, format == 0 {
                     slot.pointee.flags.insert(.borrowed)
                     borrowers.append(index)
                 }
@@ -184,6 +197,32 @@ extension ServerConnection {
             }
         }
         return offset
+    }
+
+    /// The content of a gzip-encoded message; nil when the call was ended because it has none.
+    private func inflate(
+        _ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ message: UnsafeRawBufferPointer
+    ) -> [UInt8]? {
+        let limit = endpoint.configuration.receiveMessageBytesMax
+        do throws(Gzip.Failure) {
+            return try Gzip.inflate(message, limit: limit)
+        } catch {
+            if error == .tooLarge {
+                let text = "grpc: received message after decompression larger than max \(limit)"
+                end(index, slot, .resourceExhausted, text, telling: .failed(.resourceExhausted))
+            } else {
+                let text = "grpc: failed to decompress the received message: \(error.text)"
+                end(index, slot, .internal, text, telling: .failed(.internal))
+            }
+            return nil
+        }
+    }
+
+    private func replaceInput(_ slot: UnsafeMutablePointer<CallSlot>, with bytes: [UInt8]) {
+        let before = slot.pointee.input.capacity
+        slot.pointee.input.release()
+        bytes.withUnsafeBytes { slot.pointee.input.append($0, expected: bytes.count) }
+        accountInput(slot.pointee.input.capacity - before)
     }
 
     private func failCardinality(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
