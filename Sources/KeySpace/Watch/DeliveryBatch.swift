@@ -49,17 +49,17 @@ final class DeliveryBatch {
 
     static let end = UInt32.noWatcher
 
-    private(set) var events: [Event] = []
-    private(set) var matches: [Match] = []
+    private let events = ScratchArray<Event>()
+    private let matches = ScratchArray<Match>()
     /// Watchers with matches, in the order of their first one.
-    private(set) var receivers: [WatcherIndex] = []
+    let receivers = ScratchArray<WatcherIndex>()
     /// Bytes of the events' records, once for each receiver.
     private(set) var weight = 0
 
     private let keys = ByteSink(capacity: 1024)
     private let records = ByteSink(capacity: 4096)
     private let encoded = ByteSink(capacity: 4096)
-    private var locations: [RecordLocation] = []
+    private let locations = ScratchArray<RecordLocation>()
     private var shares: [SharedBytes] = []
 
     var isEmpty: Bool { receivers.isEmpty }
@@ -87,12 +87,13 @@ final class DeliveryBatch {
             watcher.pointee.firstMatch = item
             receivers.append(index)
         } else {
-            matches[Int(watcher.pointee.lastMatch)].next = item
+            matches[Int(watcher.pointee.lastMatch)].pointee.next = item
         }
         watcher.pointee.lastMatch = item
-        weight += Int(events[event].record.length)
-        if watcher.pointee.flags.contains(.wantsPrevious), let previous = events[event].previous {
-            events[event].needsPrevious = true
+        let added = events[event]
+        weight += Int(added.pointee.record.length)
+        if watcher.pointee.flags.contains(.wantsPrevious), let previous = added.pointee.previous {
+            added.pointee.needsPrevious = true
             weight += Int(previous.length)
         }
     }
@@ -101,32 +102,33 @@ final class DeliveryBatch {
 
     /// Reads the records of all events.
     func resolve(from source: any EventSource) throws {
-        locations.removeAll(keepingCapacity: true)
         var offset = 0
-        for index in events.indices {
-            if !events[index].isDelete {
-                events[index].recordOffset = offset
-                locations.append(events[index].record)
-                offset += Int(events[index].record.length)
+        for index in 0..<events.count {
+            let event = events[index]
+            if !event.pointee.isDelete {
+                event.pointee.recordOffset = offset
+                locations.append(event.pointee.record)
+                offset += Int(event.pointee.record.length)
             }
-            if events[index].needsPrevious, let previous = events[index].previous {
-                events[index].previousOffset = offset
+            if event.pointee.needsPrevious, let previous = event.pointee.previous {
+                event.pointee.previousOffset = offset
                 locations.append(previous)
                 offset += Int(previous.length)
             }
         }
         guard !locations.isEmpty else { return }
-        try locations.withUnsafeBufferPointer { try source.read($0, into: records) }
+        try source.read(locations.elements, into: records)
         precondition(records.count == offset, "records of \(offset) bytes were read as \(records.count)")
     }
 
     /// Forgets everything; memory of a large batch is given back.
     func clear() {
-        events.removeAll(keepingCapacity: events.capacity <= WatchLimits.scratchEntriesKept)
-        matches.removeAll(keepingCapacity: matches.capacity <= WatchLimits.scratchEntriesKept)
-        receivers.removeAll(keepingCapacity: receivers.capacity <= WatchLimits.scratchEntriesKept)
-        locations.removeAll(keepingCapacity: locations.capacity <= WatchLimits.scratchEntriesKept)
-        shares.removeAll(keepingCapacity: true)
+        let entriesKept = WatchLimits.scratchEntriesKept
+        events.clear(keeping: entriesKept)
+        matches.clear(keeping: entriesKept)
+        receivers.clear(keeping: entriesKept)
+        locations.clear(keeping: entriesKept)
+        if !shares.isEmpty { shares.removeAll(keepingCapacity: true) }
         weight = 0
         keys.clear(keeping: WatchLimits.scratchBytesKept)
         records.clear(keeping: WatchLimits.scratchBytesKept)
@@ -140,11 +142,11 @@ final class DeliveryBatch {
     func item(_ index: UInt32, withPrevious: Bool) -> UnsafeRawBufferPointer {
         let event = events[Int(index)]
         // Without a previous value both forms are the same.
-        let wantsPrevious = withPrevious && event.needsPrevious
-        var span = wantsPrevious ? event.withPrevious : event.plain
+        let wantsPrevious = withPrevious && event.pointee.needsPrevious
+        var span = wantsPrevious ? event.pointee.withPrevious : event.pointee.plain
         if span.offset < 0 {
-            span = encode(event, withPrevious: wantsPrevious)
-            if wantsPrevious { events[Int(index)].withPrevious = span } else { events[Int(index)].plain = span }
+            span = encode(event.pointee, withPrevious: wantsPrevious)
+            if wantsPrevious { event.pointee.withPrevious = span } else { event.pointee.plain = span }
         }
         return UnsafeRawBufferPointer(start: encoded.base + span.offset, count: span.count)
     }
@@ -171,9 +173,9 @@ final class DeliveryBatch {
         run.count = 0
         var item = run.first
         while item != run.end {
-            run.bytes += self.item(matches[Int(item)].event, withPrevious: withPrevious).count
+            run.bytes += self.item(matches[Int(item)].pointee.event, withPrevious: withPrevious).count
             run.count += 1
-            item = matches[Int(item)].next
+            item = matches[Int(item)].pointee.next
         }
     }
 
@@ -181,34 +183,34 @@ final class DeliveryBatch {
     func append(_ run: Run, withPrevious: Bool, to sink: ByteSink) {
         var item = run.first
         while item != run.end {
-            sink.append(self.item(matches[Int(item)].event, withPrevious: withPrevious))
-            item = matches[Int(item)].next
+            sink.append(self.item(matches[Int(item)].pointee.event, withPrevious: withPrevious))
+            item = matches[Int(item)].pointee.next
         }
     }
 
     /// The items of a run as shared bytes: the same for all watchers that get the same events.
     func share(_ run: Run, withPrevious: Bool) -> SharedBytes {
-        let first = matches[Int(run.first)].event
+        let first = matches[Int(run.first)].pointee.event
         let last = run.lastEvent
         let isContiguous = Int(last - first) + 1 == run.count
         if isContiguous {
-            let known = withPrevious ? events[Int(first)].sharedWithPrevious : events[Int(first)].shared
+            let known = withPrevious ? events[Int(first)].pointee.sharedWithPrevious : events[Int(first)].pointee.shared
             if known.index >= 0, known.last == last { return shares[known.index] }
         }
         let bytes = SharedBytes(count: run.bytes) { target in
             var offset = 0
             var item = run.first
             while item != run.end {
-                let piece = self.item(matches[Int(item)].event, withPrevious: withPrevious)
+                let piece = self.item(matches[Int(item)].pointee.event, withPrevious: withPrevious)
                 UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: piece)
                 offset += piece.count
-                item = matches[Int(item)].next
+                item = matches[Int(item)].pointee.next
             }
         }
         if isContiguous {
             let shared = Shared(last: last, index: shares.count)
             shares.append(bytes)
-            if withPrevious { events[Int(first)].sharedWithPrevious = shared } else { events[Int(first)].shared = shared }
+            if withPrevious { events[Int(first)].pointee.sharedWithPrevious = shared } else { events[Int(first)].pointee.shared = shared }
         }
         return bytes
     }
@@ -230,11 +232,11 @@ final class DeliveryBatch {
 
     /// The run that begins at `first`: the matches of one main revision, or all of them.
     func run(from first: UInt32, wholeList: Bool) -> Run {
-        let head = events[Int(matches[Int(first)].event)].revision
-        var run = Run(first: first, end: first, lastEvent: matches[Int(first)].event, firstRevision: head, lastRevision: head)
+        let head = events[Int(matches[Int(first)].pointee.event)].pointee.revision
+        var run = Run(first: first, end: first, lastEvent: matches[Int(first)].pointee.event, firstRevision: head, lastRevision: head)
         while run.end != DeliveryBatch.end {
-            let match = matches[Int(run.end)]
-            let revision = events[Int(match.event)].revision
+            let match = matches[Int(run.end)].pointee
+            let revision = events[Int(match.event)].pointee.revision
             if !wholeList, revision != head { break }
             run.lastEvent = match.event
             run.lastRevision = revision
@@ -243,11 +245,11 @@ final class DeliveryBatch {
         return run
     }
 
-    func revision(ofMatch item: UInt32) -> Int64 { events[Int(matches[Int(item)].event)].revision }
+    func revision(ofMatch item: UInt32) -> Int64 { events[Int(matches[Int(item)].pointee.event)].pointee.revision }
 
     /// Size and position of one item, for splitting.
-    func next(_ item: UInt32) -> UInt32 { matches[Int(item)].next }
+    func next(_ item: UInt32) -> UInt32 { matches[Int(item)].pointee.next }
     func bytes(ofMatch item: UInt32, withPrevious: Bool) -> UnsafeRawBufferPointer {
-        self.item(matches[Int(item)].event, withPrevious: withPrevious)
+        self.item(matches[Int(item)].pointee.event, withPrevious: withPrevious)
     }
 }

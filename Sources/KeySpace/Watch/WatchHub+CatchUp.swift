@@ -181,7 +181,7 @@ extension WatchHub {
 
     private func finishWalk(through: Int64, isReadable: Bool) {
         let current = source.currentRevision
-        for receiver in batch.receivers {
+        for receiver in batch.receivers.elements {
             deliver(to: receiver, isReadable: isReadable, wholeList: true, headerRevision: current)
         }
         for watcher in group {

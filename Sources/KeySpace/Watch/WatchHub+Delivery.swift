@@ -48,7 +48,7 @@ extension WatchHub {
             if !batch.isEmpty { isReadable = resolveBatch() }
         }
         precondition(through > revision && through <= target, "a walk from \(revision + 1) to \(target) ended at \(through)")
-        for receiver in batch.receivers { deliver(to: receiver, isReadable: isReadable, wholeList: false, headerRevision: nil) }
+        for receiver in batch.receivers.elements { deliver(to: receiver, isReadable: isReadable, wholeList: false, headerRevision: nil) }
         revision = through
         return isReadable
     }

@@ -34,7 +34,7 @@ public final class WatchHub {
     /// Told about errors when records cannot be read; delivery is tried again.
     public var onReadFailure: ((any Error) -> Void)?
 
-    var table = WatcherTable()
+    let table = WatcherTable()
     /// Synced watchers.
     var index: IntervalIndex
     /// Watchers of the running catch-up slice, when they are too many to be tried one by one.
@@ -92,7 +92,6 @@ public final class WatchHub {
         for stream in streams { if let stream { for watcher in stream.watchers.values { free(table[watcher].pointee.bytes) } } }
         index.deallocate()
         groupIndex.deallocate()
-        table.deallocate()
         if let pinned { source.unpin(pinned) }
     }
 

@@ -86,8 +86,8 @@ struct Watcher {
 }
 
 /// The slab of watchers. Addresses change when it grows, indices do not.
-struct WatcherTable {
-    private(set) var slots: UnsafeMutablePointer<Watcher>
+final class WatcherTable {
+    private var slots: UnsafeMutablePointer<Watcher>
     private var capacity = 64
     /// Slots that were ever used; the rest is uninitialised.
     private var used: UInt32 = 0
@@ -96,10 +96,12 @@ struct WatcherTable {
 
     init() { slots = .allocate(capacity: capacity) }
 
+    deinit { slots.deallocate() }
+
     @inline(__always)
     subscript(_ index: WatcherIndex) -> UnsafeMutablePointer<Watcher> { slots + Int(index) }
 
-    mutating func insert(_ watcher: Watcher) -> WatcherIndex {
+    func insert(_ watcher: Watcher) -> WatcherIndex {
         count += 1
         if firstFree != .noWatcher {
             let index = firstFree
@@ -115,21 +117,18 @@ struct WatcherTable {
     }
 
     /// Frees the watcher's key and its slot.
-    mutating func remove(_ index: WatcherIndex) {
+    func remove(_ index: WatcherIndex) {
         free(self[index].pointee.bytes)
         self[index].pointee.nextInList = firstFree
         firstFree = index
         count -= 1
     }
 
-    private mutating func grow() {
+    private func grow() {
         let larger = UnsafeMutablePointer<Watcher>.allocate(capacity: capacity * 2)
         larger.moveInitialize(from: slots, count: capacity)
         slots.deallocate()
         slots = larger
         capacity *= 2
     }
-
-    /// For the owner's deinit, when no watcher is left.
-    func deallocate() { slots.deallocate() }
 }

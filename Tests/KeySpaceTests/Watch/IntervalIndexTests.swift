@@ -24,7 +24,7 @@ import Wire
     @Test(arguments: [UInt64(1), 2, 3]) func findsWhatAListFinds(_ seed: UInt64) {
         var random = SeededRandom(seed: testSeed(seed))
         let stream = WatchStream(output: NoOutput(), slot: 0)
-        var table = WatcherTable()
+        let table = WatcherTable()
         var index = IntervalIndex(seed: seed)
         var live: [WatcherIndex] = []
         func key() -> [UInt8] { (0..<Int.random(in: 1...3, using: &random)).map { _ in UInt8.random(in: 97...101, using: &random) } }
@@ -63,13 +63,12 @@ import Wire
         }
         #expect(index.checkInvariants(table) == 0)
         index.deallocate()
-        table.deallocate()
     }
 
     /// 100,000 single keys, 10,000 prefixes and 10,000 watchers of one prefix.
     @Test func scales() {
         let stream = WatchStream(output: NoOutput(), slot: 0)
-        var table = WatcherTable()
+        let table = WatcherTable()
         var index = IntervalIndex(seed: 5)
         var all: [WatcherIndex] = []
         func add(_ start: String, _ end: String, _ interval: Watcher.Interval) {
@@ -95,6 +94,5 @@ import Wire
         }
         #expect(index.checkInvariants(table) == 0 && table.count == 0)
         index.deallocate()
-        table.deallocate()
     }
 }
