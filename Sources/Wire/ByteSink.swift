@@ -9,9 +9,10 @@ import Glibc
 /// A class, so that it is handed down a call chain without copies; its memory is kept by `clear()`, so a
 /// sink that lives as long as its connection or log allocates only while it grows.
 public final class ByteSink {
-    public private(set) var base: UnsafeMutableRawPointer
-    public private(set) var count = 0
-    public private(set) var capacity: Int
+    // Run-time exclusivity checks of these three cost 7 % of a small call, and cannot fail: nothing is inout.
+    @exclusivity(unchecked) public private(set) var base: UnsafeMutableRawPointer
+    @exclusivity(unchecked) public private(set) var count = 0
+    @exclusivity(unchecked) public private(set) var capacity: Int
 
     public init(capacity: Int = 256) {
         precondition(capacity > 0)
