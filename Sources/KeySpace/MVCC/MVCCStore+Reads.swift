@@ -22,8 +22,13 @@ extension MVCCStore {
     /// The answer of a single key is complete and costs no allocation. Others may need `step` until they know
     /// their length, and hold their revision until they are released.
     ///
-    /// - Parameter snapshot: take this revision for the current one.
-    public func range(_ query: RangeQuery, in snapshot: ReadSnapshot? = nil) throws(CallError) -> RangeAnswer {
+    /// - Parameters:
+    ///   - snapshot: take this revision for the current one.
+    ///   - countsKeys: whether the answer's `count` is wanted. At a past revision counting walks the whole range;
+    ///     without it the walk ends at the limit.
+    public func range(
+        _ query: RangeQuery, in snapshot: ReadSnapshot? = nil, countsKeys: Bool = true
+    ) throws(CallError) -> RangeAnswer {
         lock.lock()
         let current = snapshot?.revision ?? currentRevision
         let revision: Int64
@@ -39,7 +44,8 @@ extension MVCCStore {
         }
         let countsAreExact = revision == currentRevision && !hasUnpublished
         let cursor = RangeCursor(
-            store: self, query: query, current: current, revision: revision, countsAreExact: countsAreExact, inEntry: false)
+            store: self, query: query, current: current, revision: revision, countsAreExact: countsAreExact, inEntry: false,
+            countsKeys: countsKeys)
         lock.unlock()
         cursor.step()
         return RangeAnswer(revision: current, cursor: cursor)

@@ -58,7 +58,8 @@ public final class RangeCursor {
 
     /// Called with the lock held.
     init(
-        store: MVCCStore, query: RangeQuery, current: Int64, revision: Int64, countsAreExact: Bool, inEntry: Bool
+        store: MVCCStore, query: RangeQuery, current: Int64, revision: Int64, countsAreExact: Bool, inEntry: Bool,
+        countsKeys: Bool = true
     ) {
         self.store = store
         self.revision = revision
@@ -70,10 +71,11 @@ public final class RangeCursor {
         end.copyMemory(from: query.rangeEnd)
         range = KeyRange(
             key: UnsafeRawBufferPointer(rebasing: bounds[..<query.key.count]), rangeEnd: UnsafeRawBufferPointer(end))
-        totalIsKnown = countsAreExact
-        if countsAreExact { total = store.table.index.countLive(range) }
+        // A count that nobody wants is as good as known.
+        totalIsKnown = countsAreExact || !countsKeys
+        if countsAreExact, countsKeys { total = store.table.index.countLive(range) }
         if !inEntry { store.pins.add(revision) }
-        if countsAreExact, plan.countOnly || total == 0 { phase = .ready }
+        if plan.countOnly ? totalIsKnown : countsAreExact && countsKeys && total == 0 { phase = .ready }
     }
 
     deinit {
@@ -118,12 +120,11 @@ public final class RangeCursor {
         let table = store.table
         var cursor = table.index.cursor(range, after: resumeKey)
         var left = StoreLimits.keysPerLockHold
-        let newestOnly = totalIsKnown && inEntry
         while left > 0 {
             guard let (entry, _) = cursor.next() else { return true }
             left -= 1
             if left == 0 { remember(entry) }
-            guard let slot = newestOnly ? liveSlot(entry) : table.visible(entry, at: revision) else { continue }
+            guard let slot = table.visible(entry, at: revision) else { continue }
             if emit {
                 if collect(slot) { return true }
             } else if take(slot) {
@@ -131,11 +132,6 @@ public final class RangeCursor {
             }
         }
         return false
-    }
-
-    @inline(__always)
-    private func liveSlot(_ entry: KeyEntry) -> UInt32? {
-        store.table.slab[entry.newest].pointee.isTombstone ? nil : entry.newest
     }
 
     private func remember(_ entry: KeyEntry) {

@@ -124,6 +124,53 @@ import Wire
         #expect(!found.more)
     }
 
+    @Test func withoutACountAWalkEndsAtTheLimit() throws {
+        let snapshot = store.snapshot()
+        apply(2) { put(keyCount - 1, [9]) }
+        var shape = everything
+        shape.limit = 10
+        shape.withQuery { query, _ in
+            let slice = try! store.range(query, in: snapshot, countsKeys: false)
+            // Ready after the first slice of the walk, though the range is eighty times as long.
+            #expect(slice.isReady)
+            #expect(slice.more)
+            #expect(slice.count == 0)
+            #expect(slice.keyValueCount == 10)
+            let whole = try! store.range(query, in: snapshot)
+            #expect(!whole.isReady)
+            while !whole.isReady { whole.cursor!.step() }
+            #expect(whole.count == keyCount)
+        }
+    }
+
+    @Test func aSnapshotOutlivesCompaction() throws {
+        let snapshot = store.snapshot()
+        apply(2) {
+            for number in 0..<keyCount { put(number, [7, 7]) }
+        }
+        apply(3) { try! store.compact(to: store.currentRevision) }
+        let runner = CompactionRunner(store: store)
+        for _ in 0..<1000 { if case .blocked = try runner.step() { break } }
+        var seen = 0
+        key(0).withUnsafeBytes { key in
+            [0].withUnsafeBytes { zero in
+                store.forEach(key: key, rangeEnd: UnsafeRawBufferPointer(rebasing: zero[..<1]), in: snapshot) { version in
+                    if version.modified.main != 2 { Issue.record("a version of revision \(version.modified.main)") }
+                    seen += 1
+                    return seen < 2000
+                }
+            }
+            #expect(store.get(key, in: snapshot)?.modified.main == 2)
+            #expect(store.get(key)?.modified.main == 3)
+        }
+        #expect(seen == 2000)
+        var shape = everything
+        shape.revision = 2
+        #expect(throws: CallError.compacted) { try answer(shape) }
+        #expect(throws: CallError.compacted) { try store.checkTransactionRevision(-1, in: snapshot) }
+        #expect(throws: CallError.futureRevision) { try store.checkTransactionRevision(3, in: snapshot) }
+    }
+
     @Test func sortedByValue() throws {
         var shape = everything
         shape.sortTarget = 4
