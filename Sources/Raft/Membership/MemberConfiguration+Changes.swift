@@ -15,9 +15,9 @@ extension MemberConfiguration {
         if isJoint { throw .invalidConfigurationChange("can't apply simple config change in joint config") }
         var next = self
         try next.apply(changes)
-        if quorum.incoming.symmetricDifferenceCount(next.quorum.incoming) > 1 {
-            throw .invalidConfigurationChange("more than one voter changed without entering joint config")
-        }
+        precondition(
+            quorum.incoming.symmetricDifferenceCount(next.quorum.incoming) <= 1,
+            "raft: one change made \(logText) to \(next.logText)")
         return try next.checked()
     }
 

@@ -90,6 +90,12 @@ struct ProgressTests {
         #expect(probe.next == 4)
     }
 
+    @Test func aHintCannotLeadForward() {
+        var probe = progress(next: 10)
+        let refusal = probe.decrease(rejected: 9, hint: 40)
+        #expect(refusal && probe.next == 9)
+    }
+
     @Test func probingGoesOnBehindASnapshot() {
         var follower = progress()
         follower.becomeSnapshot(20)
