@@ -167,6 +167,7 @@ final class MiniStore {
         }
         let live = locations.values.reduce(0) { $0 + 17 + Int($1.length) }
         #expect(log.sizeInUse == 20480 + live)
+        #expect(log.size == log.segmentStatistics.reduce(20480) { $0 + Int($1.written) - Int($1.collected) })
     }
 }
 

@@ -184,7 +184,7 @@ final class WALHistory {
         return system.operationCount
     }
 
-    @Test(arguments: 1...8) func cutBeforeEveryOperation(seed: UInt64) throws {
+    @Test(arguments: 1...4) func cutBeforeEveryOperation(seed: UInt64) throws {
         let operations = try crash(seed: seed, steps: 40, cut: nil, writeback: 0)
         for cut in 0..<operations {
             for writeback in [0, 2] as [UInt64] { _ = try crash(seed: seed, steps: 40, cut: cut, writeback: writeback) }
@@ -192,15 +192,15 @@ final class WALHistory {
     }
 
     @Test func cutAnywhereInLongHistories() throws {
-        for seed in 1000..<UInt64(1000 + 40 * soak) {
+        for seed in 1000..<UInt64(1000 + 15 * soak) {
             let operations = try crash(seed: seed, steps: 200, cut: nil, writeback: 0)
             var random = SplitMix64(seed: seed)
-            for _ in 0..<8 { _ = try crash(seed: seed, steps: 200, cut: random.below(operations), writeback: random.next() % 4) }
+            for _ in 0..<6 { _ = try crash(seed: seed, steps: 200, cut: random.below(operations), writeback: random.next() % 4) }
         }
     }
 
     @Test func aFullDiskIsWaitedOut() throws {
-        for seed in 1..<UInt64(1 + 40 * soak) {
+        for seed in 1..<UInt64(1 + 20 * soak) {
             let system = SimulatedFileSystem(seed: seed)
             let history = WALHistory(seed: seed)
             let log = try WriteAheadLog.create(fileSystem: system, directory: "/m/wal", metadata: walMetadata, options: history.options)

@@ -49,6 +49,39 @@ func walEntry(_ index: UInt64, term: UInt64 = 1, size: Int = 100) -> Entry {
         }
     }
 
+    @Test func aDirectoryThatIsInUseOrCannotBeRemovedIsUsedAsItIs() throws {
+        let system = SimulatedFileSystem()
+        try system.createDirectoryDurably("/disk/wal")
+        try system.install("/disk/wal/lost+found", [])
+        var log = try WriteAheadLog.create(fileSystem: system, directory: "/disk/wal", metadata: walMetadata, options: walOptions())
+        try log.append(hardState: HardState(term: 1), entries: [walEntry(1)])
+        try log.sync()
+        let after = system.afterPowerLoss(seed: 1)
+        #expect(try after.list("/disk/wal") == ["0000000000000000-0000000000000000.wal", "lost+found"])
+        let contents: WALContents
+        (log, contents) = try WriteAheadLog.open(fileSystem: after, directory: "/disk/wal", options: walOptions())
+        #expect(contents.entries == [walEntry(1)] && contents.ignored == ["lost+found"])
+        try log.close()
+        #expect(throws: StorageError.self) {
+            try WriteAheadLog.create(fileSystem: after, directory: "/disk/wal", metadata: walMetadata, options: walOptions())
+        }
+        // An empty one is replaced.
+        let fresh = SimulatedFileSystem()
+        try fresh.createDirectory("/disk/wal")
+        try WriteAheadLog.create(fileSystem: fresh, directory: "/disk/wal", metadata: walMetadata, options: walOptions()).close()
+        #expect(WriteAheadLog.exists(fresh, "/disk/wal") && !fresh.exists("/disk/wal.tmp"))
+    }
+
+    @Test func aSecondProcessIsKeptOutOfTheFiles() throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/wal"
+        let log = try WriteAheadLog.create(fileSystem: PosixFileSystem(), directory: path, metadata: walMetadata, options: walOptions())
+        let error = #expect(throws: StorageError.self) { try WriteAheadLog.open(fileSystem: PosixFileSystem(), directory: path, options: walOptions()) }
+        #expect(error?.reason == .locked)
+        try log.close()
+        try WriteAheadLog.open(fileSystem: PosixFileSystem(), directory: path, options: walOptions()).log.close()
+    }
+
     @Test func laterEntriesReplaceEarlierOnes() throws {
         let system = SimulatedFileSystem()
         let log = try WriteAheadLog.create(fileSystem: system, directory: "/wal", metadata: walMetadata, options: walOptions())

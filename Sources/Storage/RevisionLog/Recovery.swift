@@ -191,6 +191,9 @@ struct Recovery {
         _ segment: Segment, from: UInt64, limit: UInt64, live: inout [UInt32: Int],
         _ body: (FrameHeader, RecordIterator) throws -> Void
     ) throws -> UInt64 {
+        guard from <= limit else {
+            throw StorageError(.recover, segment.path, .corrupt("frames are to begin at \(from), it ends at \(limit)"))
+        }
         var scanner = FrameScanner(segment.file!, segment: segment.id, from: from, end: limit)
         var bytes = 0
         while case .frame(let frame) = try scanner.next() {

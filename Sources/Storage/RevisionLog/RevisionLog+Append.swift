@@ -164,6 +164,7 @@ extension RevisionLog {
                 shared.tail = LogTail(segment: block.segment.id, end: end)
             }
         }
+        uncollectedBytes.wrappingAdd(pending.count, ordering: .relaxed)
         // A segment that was full before these frames came has no block of its own.
         sealPredecessors(of: blocks[0].segment)
         pending.clear(keeping: RevisionLogLimits.pendingBytesKept)

@@ -103,7 +103,7 @@ extension RevisionLog {
         } catch {
             // Records of the failed batch were passed and not moved: this walk must not reach its end.
             collection.isFinished = true
-            collection.segment.collected = 0
+            pass(collection.segment, to: 0)
             throw error
         }
     }
@@ -133,13 +133,18 @@ extension RevisionLog {
             }
         }
         try move(&batch, collection, select, relocate)
-        collection.segment.collected = collection.scanner.offset
+        pass(collection.segment, to: collection.scanner.offset)
         if isAtEnd {
             collection.isFinished = true
-            collection.segment.collected = collection.segment.written
             maintenance.withLock { $0.drained.append(collection.segment) }
         }
         return !isAtEnd
+    }
+
+    /// Bytes that a collection has passed no longer count as the store's.
+    private func pass(_ segment: Segment, to offset: UInt64) {
+        uncollectedBytes.wrappingSubtract(Int(offset) - Int(segment.collected), ordering: .relaxed)
+        segment.collected = offset
     }
 
     private func move(
@@ -161,6 +166,7 @@ extension RevisionLog {
         var moved = encode(batch, collection, target.id, base)
         try target.file!.write(sink.bytes, at: base)
         target.publish(written: base + UInt64(sink.count))
+        uncollectedBytes.wrappingAdd(sink.count, ordering: .relaxed)
         let bytes = moved.map { RecordFormat.recordHeader + Int($0.to.length) }
         // Counted as live before the index may release them.
         target.addLive(bytes.reduce(0, +))

@@ -19,9 +19,7 @@ extension RevisionLog {
     /// Logical size: bytes appended and not yet collected, above what an empty store of etcd reports. Space that is only
     /// reserved does not count.
     public var size: Int {
-        shared.withLock { shared in
-            shared.segments.reduce(RevisionLogLimits.baseSize) { $0 + Int($1.written - min($1.collected, $1.written)) }
-        }
+        RevisionLogLimits.baseSize + uncollectedBytes.load(ordering: .relaxed)
     }
 
     /// Bytes of records that are not released.

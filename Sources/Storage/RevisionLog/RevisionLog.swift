@@ -56,6 +56,8 @@ public final class RevisionLog: @unchecked Sendable {
     let shared: Mutex<Shared>
     private let durable: Atomic<UInt64>
     private let hasFailed = Atomic<Bool>(false)
+    /// Bytes written and not collected, in all segments.
+    let uncollectedBytes: Atomic<Int>
 
     struct Shared {
         /// All segments that exist, by number.
@@ -88,6 +90,7 @@ public final class RevisionLog: @unchecked Sendable {
         lastApplied = (recovered.appliedIndex, recovered.appliedTerm)
         durable = Atomic(recovered.manifest.appliedIndex)
         for segment in recovered.segments { table.insert(segment) }
+        uncollectedBytes = Atomic(recovered.segments.reduce(0) { $0 + Int($1.written) })
         shared = Mutex(
             Shared(
                 segments: recovered.segments,

@@ -80,7 +80,10 @@ final class SegmentPreparer: Sendable {
         if let leftOver { discard(leftOver.path, leftOver.file) }
     }
 
-    private func make(from recycled: (path: String, file: any File)?) throws(StorageError) -> (path: String, file: any File) {
+    /// - Parameter needsReserve: fail if the disk has no room for the whole file. It may still have room for what comes next.
+    private func make(
+        from recycled: (path: String, file: any File)?, needsReserve: Bool = true
+    ) throws(StorageError) -> (path: String, file: any File) {
         let path: String
         let file: any File
         if let recycled {
@@ -98,8 +101,10 @@ final class SegmentPreparer: Sendable {
         do throws(StorageError) {
             try file.preallocate(options.segmentBytes, extending: true)
         } catch {
-            discard(path, file)
-            throw error
+            guard !needsReserve, error.isNoSpace else {
+                discard(path, file)
+                throw error
+            }
         }
         return (path, file)
     }
@@ -136,7 +141,7 @@ final class SegmentPreparer: Sendable {
         if let ready { return ready }
         // Under way but not ready: zeroing takes longer than opening another one. The one that is being prepared serves
         // the next time.
-        let made = try make(from: nil)
+        let made = try make(from: nil, needsReserve: false)
         return Prepared(path: made.path, file: made.file, isZeroed: false)
     }
 
@@ -213,6 +218,18 @@ final class SegmentPreparer: Sendable {
             if !isWritten { state.ahead = nil }
         }
         return isWritten
+    }
+
+    /// Leaves the active file alone from now on: it is about to be cut.
+    func stopZeroing() {
+        while true {
+            let isFree = state.withLock { state in
+                state.ahead = nil
+                return state.claim == nil
+            }
+            if isFree { return }
+            usleep(100)
+        }
     }
 
     /// Called before every write of the log: keeps zeroing out of what is about to be written.

@@ -12,12 +12,6 @@ extension WriteAheadLog {
         fileSystem: any FileSystem, directory: String, metadata: WALMetadata, options: WALOptions = .init()
     ) throws(StorageError) -> WriteAheadLog {
         guard !exists(fileSystem, directory) else { throw StorageError(.create, directory, .refused("there is a log already")) }
-        let parent = parentDirectory(of: directory)
-        try fileSystem.createDirectoryDurably(parent)
-        let temporary = directory + ".tmp"
-        try removeTree(fileSystem, temporary)
-        try fileSystem.createDirectory(temporary)
-
         let encoded = ByteSink(capacity: 32)
         metadata.encode(to: encoded)
         let head = ByteSink(capacity: 128)
@@ -28,18 +22,47 @@ extension WriteAheadLog {
         WALSnapshot().encode(to: start)
         crc = WALFormat.append(.snapshot, head: start.bytes, body: nothing, crc: crc, to: head)
 
-        let name = WALFormat.name(sequence: 0, index: 0)
-        let file = try fileSystem.open(temporary + "/" + name, .create)
+        let path = directory + "/" + WALFormat.name(sequence: 0, index: 0)
+        // An empty directory may be in the way, made by whoever prepared the disk. One that cannot be removed, such as a
+        // mount point, or that has other things in it, is used as it is.
+        let isTaken = fileSystem.exists(directory) && (try? fileSystem.removeDirectory(directory)) == nil
+        let file =
+            isTaken
+            ? try createInPlace(fileSystem, directory, path, head, options)
+            : try createBeside(fileSystem, directory, path, head, options)
+        return WriteAheadLog(
+            fileSystem: fileSystem, directory: directory, options: options, metadata: metadata, metadataBytes: encoded.array(),
+            segments: [SegmentFile(sequence: 0, index: 0, path: path, file: file)], end: UInt64(head.count), crc: crc,
+            hardState: HardState(), lastIndex: 0)
+    }
+
+    private static func createFirstFile(
+        _ fileSystem: any FileSystem, _ path: String, _ head: ByteSink, _ options: WALOptions
+    ) throws(StorageError) -> any File {
+        let file = try fileSystem.open(path, .create)
         do throws(StorageError) {
             try file.lock()
             try file.preallocate(options.segmentBytes, extending: true)
             try file.write(head.bytes, at: 0)
-            if !options.skipsSync {
-                try file.sync()
-                try fileSystem.syncDirectory(temporary)
-            }
-            // An empty directory may be in the way, made by whoever prepared the disk.
-            if fileSystem.exists(directory) { try removeTree(fileSystem, directory) }
+            if !options.skipsSync { try file.sync() }
+            return file
+        } catch {
+            file.close()
+            throw error
+        }
+    }
+
+    private static func createBeside(
+        _ fileSystem: any FileSystem, _ directory: String, _ path: String, _ head: ByteSink, _ options: WALOptions
+    ) throws(StorageError) -> any File {
+        let parent = parentDirectory(of: directory)
+        let temporary = directory + ".tmp"
+        try fileSystem.createDirectoryDurably(parent)
+        try removeTree(fileSystem, temporary)
+        try fileSystem.createDirectory(temporary)
+        let file = try createFirstFile(fileSystem, temporary + path.dropFirst(directory.count), head, options)
+        do throws(StorageError) {
+            if !options.skipsSync { try fileSystem.syncDirectory(temporary) }
             try fileSystem.rename(temporary, to: directory)
         } catch {
             file.close()
@@ -54,10 +77,22 @@ extension WriteAheadLog {
             try? fileSystem.rename(directory, to: directory + ".broken." + timestamp())
             throw error
         }
-        return WriteAheadLog(
-            fileSystem: fileSystem, directory: directory, options: options, metadata: metadata, metadataBytes: encoded.array(),
-            segments: [SegmentFile(sequence: 0, index: 0, path: directory + "/" + name, file: file)],
-            end: UInt64(head.count), crc: crc, hardState: HardState(), lastIndex: 0)
+        return file
+    }
+
+    private static func createInPlace(
+        _ fileSystem: any FileSystem, _ directory: String, _ path: String, _ head: ByteSink, _ options: WALOptions
+    ) throws(StorageError) -> any File {
+        let temporary = directory + "/0.tmp"
+        let file = try createFirstFile(fileSystem, temporary, head, options)
+        do throws(StorageError) {
+            try fileSystem.rename(temporary, to: path)
+            if !options.skipsSync { try fileSystem.syncDirectory(directory) }
+            return file
+        } catch {
+            file.close()
+            throw error
+        }
     }
 
     /// Removes a directory and the files in it, if it exists.

@@ -13,6 +13,7 @@ extension WriteAheadLog {
     public func cut() throws(StorageError) {
         try sync()
         let old = active
+        preparer.stopZeroing()
         // The old file gets its true length before the new one exists: from then on an incomplete record in it is damage.
         try old.file.truncate(to: bufferStart)
         try makeDurable { () throws(StorageError) in try old.file.sync() }
@@ -38,7 +39,7 @@ extension WriteAheadLog {
         crc = running
         preparer.adopt(prepared, from: bufferStart)
         try makeDurable { () throws(StorageError) in try fileSystem.syncDirectory(directory) }
-        try purge()
+        purge()
     }
 
     /// What every file but the first begins with.
@@ -65,18 +66,20 @@ extension WriteAheadLog {
     /// Says that entries up to `index` are not needed for a restart. The file that contains the index stays, and
     /// everything behind it; so do the newest `maximumFiles` files.
     public func release(through index: LogIndex) throws(StorageError) {
+        try checkHealth()
         // The active file is always needed.
         guard let needed = segments.lastIndex(where: { $0.index <= index }) else { return }
         releasedCount = max(releasedCount, min(needed, segments.count - 1))
-        try purge()
+        purge()
     }
 
-    /// Removes released files above the number that is kept; one of them becomes the next segment.
-    private func purge() throws(StorageError) {
+    /// Removes released files above the number that is kept; one of them becomes the next segment. A removal that fails
+    /// is tried again with the next cut or release.
+    private func purge() {
         while releasedCount > 0, segments.count > max(options.maximumFiles, 1) {
             let oldest = segments[0]
             if !preparer.recycle(path: oldest.path, file: oldest.file) {
-                try fileSystem.remove(oldest.path)
+                guard (try? fileSystem.remove(oldest.path)) != nil else { return }
                 oldest.file.close()
             }
             segments.removeFirst()
