@@ -167,7 +167,7 @@ final class DeliveryBatch {
         return Span(offset: offset, count: encoded.count - offset)
     }
 
-    /// Bytes of the items of `first` and what follows it in a watcher's list, as long as `includes` agrees.
+    /// Counts a run's items and their encoded bytes.
     func measure(_ run: inout Run, withPrevious: Bool) {
         run.bytes = 0
         run.count = 0
@@ -210,7 +210,11 @@ final class DeliveryBatch {
         if isContiguous {
             let shared = Shared(last: last, index: shares.count)
             shares.append(bytes)
-            if withPrevious { events[Int(first)].pointee.sharedWithPrevious = shared } else { events[Int(first)].pointee.shared = shared }
+            if withPrevious {
+                events[Int(first)].pointee.sharedWithPrevious = shared
+            } else {
+                events[Int(first)].pointee.shared = shared
+            }
         }
         return bytes
     }

@@ -7,7 +7,8 @@ extension WatchHub {
     /// The store has published everything up to `revision`. Delivers it, within the bounds of one turn of the
     /// event loop; `hasWork` says if something is left.
     public func published(through revision: Int64) {
-        if revision > target { target = revision }
+        // Only what readers see can be walked.
+        target = max(target, min(revision, source.currentRevision))
         deliverPublished(batches: WatchLimits.liveBatchesPerTurn)
     }
 
@@ -48,7 +49,9 @@ extension WatchHub {
             if !batch.isEmpty { isReadable = resolveBatch() }
         }
         precondition(through > revision && through <= target, "a walk from \(revision + 1) to \(target) ended at \(through)")
-        for receiver in batch.receivers.elements { deliver(to: receiver, isReadable: isReadable, wholeList: false, headerRevision: nil) }
+        for receiver in batch.receivers.elements {
+            deliver(to: receiver, isReadable: isReadable, wholeList: false, headerRevision: nil)
+        }
         revision = through
         return isReadable
     }
@@ -116,7 +119,9 @@ extension WatchHub {
 
     // MARK: Event responses
 
-    private func send(_ run: DeliveryBatch.Run, to stream: WatchStream, _ watcher: UnsafeMutablePointer<Watcher>, headerRevision: Int64) {
+    private func send(
+        _ run: DeliveryBatch.Run, to stream: WatchStream, _ watcher: UnsafeMutablePointer<Watcher>, headerRevision: Int64
+    ) {
         let withPrevious = watcher.pointee.flags.contains(.wantsPrevious)
         head.clear()
         headers.append(to: head, revision: headerRevision, term: term())
@@ -129,8 +134,9 @@ extension WatchHub {
             return sendFragments(run, to: stream, watchID: id, withPrevious: withPrevious)
         }
         guard size <= WatchLimits.responseBytesMax else {
+            let limit = WatchLimits.responseBytesMax
             stream.output.fail(
-                CallError(.resourceExhausted, "grpc: trying to send message larger than max (\(size) vs. \(WatchLimits.responseBytesMax))"))
+                CallError(.resourceExhausted, "grpc: trying to send message larger than max (\(size) vs. \(limit))"))
             closeStream(stream)
             return
         }

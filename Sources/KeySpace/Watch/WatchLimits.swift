@@ -33,5 +33,5 @@ public enum WatchLimits {
     /// Wait after the store could not be read before catch-up tries again.
     static let readRetryNanoseconds: UInt64 = 100_000_000
     /// Watchers of one stream; beyond, a creation is refused: bounds the memory that one client can take.
-    public static let watchersPerStreamMax = 4_000_000
+    public static let watchersPerStreamMax = 1_000_000
 }
