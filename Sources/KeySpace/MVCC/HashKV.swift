@@ -23,14 +23,9 @@ public final class HashJob {
     private var keepsAnything = false
     private var crc: UInt32
     private let isPinned: Bool
-    private var batch: [Entry] = []
-    private let sink = ByteSink(capacity: 4096)
-
-    private struct Entry {
-        var revision: Revision
-        var isTombstone: Bool
-        var location: RecordLocation
-    }
+    private var batch: [(revision: Revision, isTombstone: Bool)] = []
+    private var locations: [RecordLocation] = []
+    private let scratch = ByteSink(capacity: 4096)
 
     /// Called with the lock held.
     fileprivate init(store: MVCCStore, revision: Int64, compactRevision: Int64, storeRevision: Int64, isPinned: Bool) {
@@ -107,6 +102,7 @@ public final class HashJob {
 
     private func hashSlice(from next: Revision) throws(StorageError) {
         batch.removeAll(keepingCapacity: true)
+        locations.removeAll(keepingCapacity: true)
         var following: Revision?
         let pin = store.log.pinReads()
         store.lock.withLock {
@@ -124,19 +120,22 @@ public final class HashJob {
                 left -= 1
                 position = table.order.position(after: position)
                 guard !record.pointee.isDead, counts(slot, record) else { continue }
-                batch.append(
-                    Entry(
-                        revision: record.pointee.revision, isTombstone: record.pointee.isTombstone,
-                        location: record.pointee.location))
+                batch.append((record.pointee.revision, record.pointee.isTombstone))
+                locations.append(record.pointee.location)
             }
         }
-        do {
-            for entry in batch { try add(entry) }
+        // A slice that fails is repeated from its beginning.
+        var sum = crc
+        do throws(StorageError) {
+            try store.log.forEachRecord(locations, scratch: scratch) { index, record in
+                sum = HashJob.add(batch[index].revision, batch[index].isTombstone, record, to: sum)
+            }
         } catch {
             store.log.unpinReads(pin)
             throw error
         }
         store.log.unpinReads(pin)
+        crc = sum
         phase = following.map { .hashing(next: $0) } ?? .done
     }
 
@@ -149,17 +148,17 @@ public final class HashJob {
         return store.table.slab.newest(of: record.pointee.key, at: viewpoint) == slot
     }
 
-    private func add(_ entry: Entry) throws(StorageError) {
-        sink.clear()
-        sink.append(uninitializedCapacity: 18) { buffer in
-            buffer.storeBytes(of: entry.revision.main.bigEndian, toByteOffset: 0, as: Int64.self)
-            buffer[8] = UInt8(ascii: "_")
-            buffer.storeBytes(of: Int64(entry.revision.sub).bigEndian, toByteOffset: 9, as: Int64.self)
-            buffer[17] = UInt8(ascii: "t")
-            return entry.isTombstone ? 18 : 17
-        }
-        try store.log.append(entry.location, to: sink)
-        crc = CRC32C.update(crc, sink.bytes)
+    /// Hashes an entry of etcd's `key` bucket: the revision as it is written there, then the record.
+    private static func add(_ revision: Revision, _ isTombstone: Bool, _ record: UnsafeRawBufferPointer, to crc: UInt32) -> UInt32 {
+        var main = revision.main.bigEndian
+        var sub = Int64(revision.sub).bigEndian
+        var separator = UInt8(ascii: "_")
+        var mark = UInt8(ascii: "t")
+        var sum = withUnsafeBytes(of: &main) { CRC32C.update(crc, $0) }
+        sum = withUnsafeBytes(of: &separator) { CRC32C.update(sum, $0) }
+        sum = withUnsafeBytes(of: &sub) { CRC32C.update(sum, $0) }
+        if isTombstone { sum = withUnsafeBytes(of: &mark) { CRC32C.update(sum, $0) } }
+        return CRC32C.update(sum, record)
     }
 }
 

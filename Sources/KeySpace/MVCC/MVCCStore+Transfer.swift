@@ -17,14 +17,9 @@ public final class RecordWalk {
     /// What is stored beside the keys, of the same moment.
     private let meta: MetaState
     private var next: Revision? = Revision(main: 0)
-    private var batch: [Entry] = []
-    private let sink = ByteSink(capacity: 4096)
-
-    private struct Entry {
-        var revision: Revision
-        var isTombstone: Bool
-        var location: RecordLocation
-    }
+    private var batch: [(revision: Revision, isTombstone: Bool)] = []
+    private var locations: [RecordLocation] = []
+    private let scratch = ByteSink(capacity: 4096)
 
     /// Called with the lock held and nothing unpublished.
     fileprivate init(store: MVCCStore) {
@@ -42,29 +37,30 @@ public final class RecordWalk {
 
     public func metaEntries(_ bucket: MetaBucket) -> [[UInt8]: [UInt8]] { meta[bucket] }
 
-    /// Shows some hundreds of records; false when all were shown.
+    /// Shows some hundreds of records; false when all were shown. After an error the walk is over.
     public func step(
         _ body: (_ revision: Revision, _ isTombstone: Bool, _ record: UnsafeRawBufferPointer) throws -> Void
     ) throws -> Bool {
         guard let from = next else { return false }
         let pin = store.log.pinReads()
         collect(from: from)
+        var failure: (any Error)?
         do {
-            for entry in batch {
-                sink.clear(keeping: StoreLimits.stagedBytesKept)
-                try store.log.append(entry.location, to: sink)
-                try body(entry.revision, entry.isTombstone, sink.bytes)
+            try store.log.forEachRecord(locations, scratch: scratch) { index, record in
+                guard failure == nil else { return }
+                do { try body(batch[index].revision, batch[index].isTombstone, record) } catch { failure = error }
             }
         } catch {
-            store.log.unpinReads(pin)
-            throw error
+            failure = error
         }
         store.log.unpinReads(pin)
+        if let failure { throw failure }
         return next != nil
     }
 
     private func collect(from: Revision) {
         batch.removeAll(keepingCapacity: true)
+        locations.removeAll(keepingCapacity: true)
         next = nil
         store.lock.withLock {
             let table = store.table
@@ -79,10 +75,8 @@ public final class RecordWalk {
                 }
                 position = table.order.position(after: position)
                 guard !record.pointee.isDead, table.survives(slot, compaction: compactRevision) else { continue }
-                batch.append(
-                    Entry(
-                        revision: record.pointee.revision, isTombstone: record.pointee.isTombstone,
-                        location: record.pointee.location))
+                batch.append((record.pointee.revision, record.pointee.isTombstone))
+                locations.append(record.pointee.location)
             }
         }
     }
