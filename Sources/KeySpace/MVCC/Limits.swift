@@ -1,6 +1,5 @@
 // Every bound of the MVCC store in one place.
 
-
 /// Bounds of the store's queues, batches and slices.
 enum StoreLimits {
     /// Keys whose locations a reader collects in one hold of the lock; then it lets others in.
