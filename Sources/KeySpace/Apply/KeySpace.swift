@@ -15,6 +15,8 @@ public final class KeySpace: @unchecked Sendable {
     public let headers: ResponseHeaderEncoder
     /// Limit of the store's size in bytes; nil is none.
     public let quota: Int?
+    /// `--max-learners`.
+    public let learnersMax: Int
 
     /// Term of the entry being applied.
     private var term: Term = 0
@@ -28,7 +30,7 @@ public final class KeySpace: @unchecked Sendable {
 
     public init(
         store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
-        metrics: ApplyMetrics? = nil
+        learnersMax: Int = KeySpaceLimits.learnersMaxDefault, metrics: ApplyMetrics? = nil
     ) {
         self.metrics = metrics
         self.store = store
@@ -36,6 +38,7 @@ public final class KeySpace: @unchecked Sendable {
         self.cluster = cluster
         self.headers = headers
         self.quota = quota
+        self.learnersMax = learnersMax
     }
 
     // MARK: Apply
@@ -107,9 +110,9 @@ public final class KeySpace: @unchecked Sendable {
         }
     }
 
-    /// Applies a committed membership change; returns whether it took effect.
+    /// Applies a committed membership change; an error says why it has no effect.
     public func apply(_ change: ConfigurationChange, entry: Entry) throws(CallError) {
-        let records = try cluster.update { (view) throws(CallError) in try view.apply(change) }
+        let records = try cluster.update { (view) throws(CallError) in try view.apply(change, learnersMax: learnersMax) }
         store.beginEntry(raftIndex: entry.index, term: entry.term)
         store(records)
         store.endEntry()
@@ -130,7 +133,11 @@ public final class KeySpace: @unchecked Sendable {
         return .exceededQuota
     }
 
+    // Requests are validated by the member that proposes them, and here again: an entry may come from elsewhere,
+    // and one that the store cannot take must fail alike on every member instead of stopping them all.
+
     private func applyPut(_ put: PutRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
+        try put.validate()
         try checkAlarms(growing: true)
         try checkPut(put)
         scratch.clear(keeping: KeySpaceLimits.scratchBytesKept)
@@ -144,6 +151,7 @@ public final class KeySpace: @unchecked Sendable {
     }
 
     private func applyDelete(_ delete: DeleteRangeRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
+        try delete.validate()
         try checkAlarms(growing: false)
         scratch.clear(keeping: KeySpaceLimits.scratchBytesKept)
         let (deleted, revision) = try executeDelete(delete, previous: delete.wantsPrevious && sink != nil ? scratch : nil)
@@ -175,6 +183,7 @@ public final class KeySpace: @unchecked Sendable {
     /// A range that came through the log: only to be answered, it changes nothing.
     private func applyRange(_ range: RangeRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
         guard let sink else { return .done }
+        try range.validate()
         let answer = try rangeInTxn(range)
         headers.append(to: sink, revision: revisionInTxn, term: term)
         write(answer, to: sink)

@@ -6,6 +6,11 @@ public enum KeySpaceLimits {
     public static let entriesPerPublication = 64
     /// Scratch memory kept between requests; larger ones give it back.
     static let scratchBytesKept = 1 << 20
+    /// Levels of nested transactions, each of which is a recursion at every pass over the tree. Above what
+    /// the default of `--max-txn-ops` allows; beyond: `too many operations in txn request`.
+    static let transactionDepthMax = 256
+    /// Learners of a cluster unless `--max-learners` says otherwise.
+    public static let learnersMaxDefault = 1
     /// Longest TTL of a lease, in seconds.
     public static let leaseTTLMax: Int64 = 9_000_000_000
 }

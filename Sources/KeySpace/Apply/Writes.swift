@@ -17,10 +17,10 @@ extension KeySpace {
         var lease = put.lease
         let needsOld = previous != nil || put.ignoreValue
         if needsOld || put.ignoreLease {
-            guard let old = store.lookup(put.key) else {
-                if put.ignoreValue || put.ignoreLease { throw .keyNotFound }
-                return write(put.key, value, lease)
-            }
+            // A transaction may delete the key before it comes here, past the overlap rules (a range end of one
+            // zero byte, an earlier sibling). Then nothing is there to be kept; failing now would leave the
+            // transaction half done.
+            guard let old = store.lookup(put.key) else { return write(put.key, value, lease) }
             if put.ignoreLease { lease = old.lease }
             if needsOld {
                 let record = valueScratch

@@ -60,24 +60,22 @@ extension ClusterView {
         }
     }
 
-    /// Applies a membership change that consensus has committed.
-    public mutating func apply(_ change: ConfigurationChange) throws(CallError) -> [ClusterRecord] {
+    /// Applies a membership change that consensus has committed. An error changes nothing.
+    public mutating func apply(_ change: ConfigurationChange, learnersMax: Int = KeySpaceLimits.learnersMaxDefault) throws(CallError) -> [ClusterRecord] {
         if removed.contains(change.member) { throw .memberNotFound }
         switch change.kind {
+        case .addVoter where MemberDescription.isPromotion(json: change.context):
+            guard var member = members[change.member] else { throw .memberNotFound }
+            guard member.isLearner else { throw .memberNotLearner }
+            member.isLearner = false
+            return store(member)
         case .addVoter, .addLearner:
-            guard var member = MemberDescription(json: change.context) else { throw .memberBadURLs }
-            let promotes = change.kind == .addVoter && members[change.member]?.isLearner == true
-            if promotes {
-                member = members[change.member]!
-                member.isLearner = false
-            } else {
-                if members[change.member] != nil { throw .memberExists }
-                let taken = members.values.flatMap(\.peerURLs)
-                if member.peerURLs.contains(where: taken.contains) { throw .peerURLExists }
-                member.isLearner = change.kind == .addLearner
-            }
-            members[member.id] = member
-            return [.put(bucket: .members, key: ClusterKeys.key(member.id), value: member.json())]
+            guard var member = MemberDescription(json: change.context), member.id == change.member else { throw .memberBadURLs }
+            if members[change.member] != nil { throw .memberExists }
+            try checkUnused(member.peerURLs, besides: change.member)
+            member.isLearner = change.kind == .addLearner
+            if member.isLearner, members.values.count(where: \.isLearner) >= learnersMax { throw .tooManyLearners }
+            return store(member)
         case .remove:
             guard members.removeValue(forKey: change.member) != nil else { throw .memberNotFound }
             removed.insert(change.member)
@@ -86,12 +84,22 @@ extension ClusterView {
                 .put(bucket: .membersRemoved, key: ClusterKeys.key(change.member), value: ClusterKeys.removedValue),
             ]
         case .update:
-            guard let update = MemberDescription(json: change.context), var member = members[change.member] else { throw .memberNotFound }
-            let taken = members.values.filter { $0.id != change.member }.flatMap(\.peerURLs)
-            if update.peerURLs.contains(where: taken.contains) { throw .peerURLExists }
+            guard var member = members[change.member] else { throw .memberNotFound }
+            guard let update = MemberDescription(json: change.context) else { throw .memberBadURLs }
+            try checkUnused(update.peerURLs, besides: change.member)
             member.peerURLs = update.peerURLs
-            members[member.id] = member
-            return [.put(bucket: .members, key: ClusterKeys.key(member.id), value: member.json())]
+            return store(member)
+        }
+    }
+
+    private mutating func store(_ member: MemberDescription) -> [ClusterRecord] {
+        members[member.id] = member
+        return [.put(bucket: .members, key: ClusterKeys.key(member.id), value: member.json())]
+    }
+
+    private func checkUnused(_ urls: [String], besides own: MemberID) throws(CallError) {
+        for member in members.values where member.id != own && member.peerURLs.contains(where: urls.contains) {
+            throw .peerURLExists
         }
     }
 
@@ -142,6 +150,13 @@ extension ClusterView {
         let sink = ByteSink(capacity: 16)
         alarm.encode(to: sink)
         return sink.array()
+    }
+}
+
+extension MemberDescription {
+    /// Whether the context of a change says that a learner becomes a voter.
+    public static func isPromotion(json bytes: [UInt8]) -> Bool {
+        (try? JSONValue(parsing: bytes))?["isPromote"]?.bool ?? false
     }
 }
 

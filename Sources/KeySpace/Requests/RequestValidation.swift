@@ -47,10 +47,10 @@ extension TxnRequest {
     /// Checks the whole tree.
     ///
     /// - Parameter maximumOperations: `--max-txn-ops`; each level takes its longest list from the budget
-    ///   of the levels below it, so depth is bounded by it as well.
+    ///   of the levels below it.
     public func validate(maximumOperations: Int) throws(CallError) -> TxnSummary {
         var summary = TxnSummary()
-        summary.quotaCost = try checkLevel(budget: maximumOperations, summary: &summary)
+        summary.quotaCost = try checkLevel(budget: maximumOperations, depth: 1, summary: &summary)
         if summary.mayOverlap {
             var writes = WriteSet()
             try success.checkOverlap(&writes)
@@ -60,29 +60,30 @@ extension TxnRequest {
         return summary
     }
 
-    private func checkLevel(budget: Int, summary: inout TxnSummary) throws(CallError) -> Int {
+    private func checkLevel(budget: Int, depth: Int, summary: inout TxnSummary) throws(CallError) -> Int {
         let widest = max(compares.count, success.count, failure.count)
-        guard widest <= budget else { throw .tooManyOperations }
+        // The budget bounds the depth too, unless it is set very high or the entry comes from elsewhere.
+        guard widest <= budget, depth <= KeySpaceLimits.transactionDepthMax else { throw .tooManyOperations }
         try compares.forEach { (bytes) throws(CallError) in
             let compare: Compare
             do throws(ProtobufError) { compare = try Compare(decoding: bytes) } catch { throw error.callError }
             if compare.key.isEmpty { throw .emptyKey }
         }
         var costs = (success: 0, failure: 0)
-        costs.success = try success.check(budget: budget - widest, summary: &summary)
-        costs.failure = try failure.check(budget: budget - widest, summary: &summary)
+        costs.success = try success.check(budget: budget - widest, depth: depth, summary: &summary)
+        costs.failure = try failure.check(budget: budget - widest, depth: depth, summary: &summary)
         return max(costs.success, costs.failure)
     }
 
     /// For the recursion from an operation list.
-    fileprivate func checkNested(budget: Int, summary: inout TxnSummary) throws(CallError) -> Int {
-        try checkLevel(budget: budget, summary: &summary)
+    fileprivate func checkNested(budget: Int, depth: Int, summary: inout TxnSummary) throws(CallError) -> Int {
+        try checkLevel(budget: budget, depth: depth, summary: &summary)
     }
 }
 
 extension RepeatedMessages {
     /// Checks each operation; returns the list's cost against the quota.
-    fileprivate func check(budget: Int, summary: inout TxnSummary) throws(CallError) -> Int {
+    fileprivate func check(budget: Int, depth: Int, summary: inout TxnSummary) throws(CallError) -> Int {
         var cost = 0
         var writes = 0
         try forEach { (bytes) throws(CallError) in
@@ -104,7 +105,7 @@ extension RepeatedMessages {
             case .txn(let txn):
                 // A nested transaction goes through the log even if it only reads.
                 summary.isReadOnly = false
-                cost += try txn.checkNested(budget: budget, summary: &summary)
+                cost += try txn.checkNested(budget: budget, depth: depth + 1, summary: &summary)
                 writes += 2
             case .none:
                 throw .keyNotFound
@@ -117,18 +118,19 @@ extension RepeatedMessages {
     /// The overlap rules of one branch: api rules "put twice" and "put under a delete".
     fileprivate func checkOverlap(_ writes: inout WriteSet) throws(CallError) {
         // This level's deletes count before anything else does.
+        var deletes: [DeleteRangeRequest] = []
         forEach { bytes in
-            if case .deleteRange(let delete) = try? RequestOperation(decoding: bytes) { writes.add(delete) }
+            if case .deleteRange(let delete) = try? RequestOperation(decoding: bytes) { deletes.append(delete) }
         }
+        writes.delete(deletes)
         try forEach { (bytes) throws(CallError) in
             guard case .txn(let txn) = try? RequestOperation(decoding: bytes) else { return }
             var whenTrue = WriteSet()
             var whenFalse = WriteSet()
             try txn.success.checkOverlap(&whenTrue)
             try txn.failure.checkOverlap(&whenFalse)
-            for branch in [whenTrue, whenFalse] {
-                for key in branch.puts where writes.contains(key) { throw .duplicateKey }
-            }
+            // Keys that both branches put are fine: only one of them is executed.
+            if writes.overlapsPuts(of: whenTrue) || writes.overlapsPuts(of: whenFalse) { throw .duplicateKey }
             writes.formUnion(whenTrue)
             writes.formUnion(whenFalse)
         }
@@ -136,29 +138,8 @@ extension RepeatedMessages {
             guard case .put(let put) = try? RequestOperation(decoding: bytes) else { return }
             let key = [UInt8](put.key)
             if writes.contains(key) { throw .duplicateKey }
-            writes.puts.insert(key)
+            writes.put(key)
         }
-    }
-}
-
-/// Keys put and intervals deleted by a branch, for the overlap rules.
-private struct WriteSet {
-    var puts: Set<[UInt8]> = []
-    var deletes: [(start: [UInt8], end: [UInt8])] = []
-
-    mutating func add(_ delete: DeleteRangeRequest) {
-        let start = [UInt8](delete.key)
-        // A range end of one zero byte is taken literally here, as etcd does: the interval is then empty.
-        deletes.append((start, delete.rangeEnd.isEmpty ? start + [0] : [UInt8](delete.rangeEnd)))
-    }
-
-    func contains(_ key: [UInt8]) -> Bool {
-        puts.contains(key) || deletes.contains { !key.lexicographicallyPrecedes($0.start) && key.lexicographicallyPrecedes($0.end) }
-    }
-
-    mutating func formUnion(_ other: WriteSet) {
-        puts.formUnion(other.puts)
-        deletes += other.deletes
     }
 }
 
