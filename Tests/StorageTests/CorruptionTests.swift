@@ -120,6 +120,8 @@ import Wire
         bytes.replaceSubrange(1536..<2048, with: repeatElement(0, count: 512))
         try system.install(path, bytes)
         let torn = system.afterKill()
+        #expect(try WriteAheadLog.contents(fileSystem: torn, directory: "/wal").entries == [walEntry(1)])
+        #expect(try torn.bytes(of: path) == bytes)
         let (again, contents) = try WriteAheadLog.open(fileSystem: torn, directory: "/wal", options: options)
         #expect(contents.entries == [walEntry(1)] && contents.repaired == [path])
         #expect(try torn.bytes(of: path + ".broken") == bytes)

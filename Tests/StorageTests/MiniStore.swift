@@ -135,11 +135,35 @@ final class MiniStore {
         try log.finishCheckpoint(writer, compactedRevision: compacted)
     }
 
-    /// Collects one segment completely.
-    func collect(_ id: UInt32, sliceBytes: Int = 700) throws {
-        guard let collection = log.beginCollection(of: id) else { return }
-        while try log.step(
-            collection, maxBytes: sliceBytes,
+    /// A collection on its way.
+    private var current: SegmentCollection?
+
+    /// Moves some records, as a maintenance thread does between other things.
+    func collectSome(slices: Int) throws {
+        for _ in 0..<slices {
+            if current == nil { current = log.victims().first.flatMap { log.beginCollection(of: $0) } }
+            guard let collection = current else { return }
+            do {
+                if try !step(collection, 300) { current = nil }
+            } catch {
+                current = nil
+                throw error
+            }
+        }
+    }
+
+    func collectAll(_ policy: CollectionPolicy = .init()) throws {
+        // One at a time: what was begun is finished first.
+        while current != nil { try collectSome(slices: 1) }
+        for id in log.victims(policy) {
+            guard let collection = log.beginCollection(of: id) else { continue }
+            while try step(collection, 700) {}
+        }
+    }
+
+    private func step(_ collection: SegmentCollection, _ maxBytes: Int) throws -> Bool {
+        try log.step(
+            collection, maxBytes: maxBytes,
             select: { batch in for index in batch.indices { batch[index].isLive = locations[batch[index].main] == batch[index].from } },
             relocate: { moved in
                 for index in moved.indices {
@@ -150,11 +174,6 @@ final class MiniStore {
                     }
                 }
             })
-        {}
-    }
-
-    func collectAll(_ policy: CollectionPolicy = .init()) throws {
-        for id in log.victims(policy) { try collect(id) }
     }
 
     // MARK: Checking

@@ -10,7 +10,7 @@ import Wire
 struct MiniHistory {
     enum Step {
         case entries(Range<Int>)
-        case sync, checkpoint, rotate, collect(thorough: Bool)
+        case sync, checkpoint, rotate, collect(thorough: Bool), collectSome(Int)
     }
 
     let entries: [MiniEntry]
@@ -29,6 +29,8 @@ struct MiniHistory {
             case 3: steps.append(.checkpoint)
             case 4: steps += [.rotate, .collect(thorough: true)]
             case 5: steps.append(.collect(thorough: false))
+            case 6: steps += [.rotate, .checkpoint]
+            case 7, 8: steps += [.collectSome(1 + random.below(4)), .checkpoint]
             default: break
             }
         }
@@ -58,6 +60,7 @@ struct MiniHistory {
                 durable = max(durable, Int(store.log.durableIndex))
             case .rotate: store.log.rotate()
             case .collect(let thorough): try store.collectAll(thorough ? .thorough : .init())
+            case .collectSome(let slices): try store.collectSome(slices: slices)
             }
         }
     }
@@ -125,6 +128,8 @@ struct MiniHistory {
             try history.run(store, from: count, written: &writtenAgain, durable: &durableAgain)
             #expect(store.model == history.model(history.entries.count), "\(what)")
             try store.verify()
+            let whole = history.entries.count
+            _ = try check(disk.afterPowerLoss(seed: random.next()), history, written: whole, durable: whole, what + ", then finished")
         }
         return operations
     }
@@ -191,6 +196,7 @@ struct MiniHistory {
                 case .checkpoint: try persist { try store.checkpoint() }
                 case .rotate: store.log.rotate()
                 case .collect(let thorough): try persist { try store.collectAll(thorough ? .thorough : .init()) }
+                case .collectSome(let slices): try persist { try store.collectSome(slices: slices) }
                 }
             }
             #expect(errors > 0)

@@ -174,7 +174,8 @@ final class WALHistory {
         #expect(history.explains(contents), "\(what): \(contents.entries.count) entries to \(contents.entries.last?.index ?? 0), \(contents.hardState), \(contents.snapshots)")
         // What is appended now must be found next time, whatever the torn end was.
         let next = max(contents.entries.last?.index ?? 0, contents.snapshot.index) + 1
-        let added = (0..<3).map { Entry(term: 99, index: next + $0, data: payload($0, size: 700)) }
+        let size = random.oneIn(2) ? 10 : 700
+        let added = (0..<3).map { Entry(term: 99, index: next + $0, data: payload($0, size: size)) }
         try log.append(hardState: nil, entries: added)
         try log.sync()
         let again = try WriteAheadLog.open(

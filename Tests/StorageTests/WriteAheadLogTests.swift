@@ -117,7 +117,7 @@ func walEntry(_ index: UInt64, term: UInt64 = 1, size: Int = 100) -> Entry {
         options.maximumFiles = 2
         var log = try WriteAheadLog.create(
             fileSystem: PosixFileSystem(), directory: directory.path + "/wal", metadata: walMetadata, options: options)
-        for index in 1...300 as ClosedRange<UInt64> {
+        for index in 1...120 as ClosedRange<UInt64> {
             try log.append(hardState: HardState(term: 1, vote: MemberID(1), commit: index), entries: [walEntry(index, size: 100_000)])
             try log.sync()
             if index % 20 == 0 {
@@ -130,8 +130,8 @@ func walEntry(_ index: UInt64, term: UInt64 = 1, size: Int = 100) -> Entry {
         let (reopened, contents) = try WriteAheadLog.open(
             fileSystem: PosixFileSystem(), directory: directory.path + "/wal", options: options)
         log = reopened
-        #expect(contents.snapshot.index == 300 && contents.entries.isEmpty && contents.repaired.isEmpty)
-        try log.append(hardState: nil, entries: [walEntry(301)])
+        #expect(contents.snapshot.index == 120 && contents.entries.isEmpty && contents.repaired.isEmpty)
+        try log.append(hardState: nil, entries: [walEntry(121)])
         try log.close()
     }
 }

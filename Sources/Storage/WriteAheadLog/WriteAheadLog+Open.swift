@@ -68,6 +68,23 @@ extension WriteAheadLog {
         }
     }
 
+    /// What a log holds, without locking, repairing or changing anything: for tools. A torn end is left out.
+    public static func contents(
+        fileSystem: any FileSystem, directory: String, at wanted: WALSnapshot? = nil
+    ) throws(StorageError) -> WALContents {
+        let chosen = try choose(try fileSystem.list(directory), directory, wanted)
+        var reader = WALReader(wanted: wanted, directory: directory)
+        for (number, file) in chosen.files.enumerated() {
+            let path = directory + "/" + WALFormat.name(sequence: file.sequence, index: file.index)
+            let handle = try fileSystem.open(path, .readOnly)
+            defer { handle.close() }
+            _ = try reader.read(handle, isLast: number == chosen.files.count - 1)
+        }
+        var contents = try reader.finish()
+        contents.ignored = chosen.ignored
+        return contents
+    }
+
     /// The files to read: those without a gap in their numbers up to the last, from the one that the wanted snapshot
     /// lies in.
     private static func choose(
