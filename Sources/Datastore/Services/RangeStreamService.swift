@@ -134,7 +134,7 @@ private final class RangeStreamState {
                 try rangeEnd.withUnsafeBytes { end in
                     request.key = key
                     request.rangeEnd = end
-                    let answer = try node.store.range(request, in: snapshot)
+                    let answer = try node.store.range(request, in: snapshot, countsKeys: false)
                     while !answer.isReady { answer.cursor?.step() }
                     try answer.write(to: whole)
                     return answer.more
