@@ -127,7 +127,8 @@ enum HostWhitelist {
         if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
             return String(authority[authority.index(after: authority.startIndex)..<end])
         }
-        guard let colon = authority.lastIndex(of: ":") else { return authority }
+        // More than one colon and no brackets: no port that could be told apart.
+        guard let colon = authority.lastIndex(of: ":"), authority.firstIndex(of: ":") == colon else { return authority }
         return String(authority[..<colon])
     }
 

@@ -16,6 +16,8 @@ struct AutoCompactor: Sendable {
     private var nextSample: UInt64?
     private var lastCompaction: UInt64?
     private var compacted: Int64 = 0
+    /// The last one failed: the next sample decides again, instead of the next full interval.
+    private var hasFailed = false
 
     /// Nil if nothing is to be compacted by itself.
     init?(_ policy: AutoCompaction.Policy) {
@@ -43,6 +45,7 @@ struct AutoCompactor: Sendable {
         samples = []
         nextSample = nil
         lastCompaction = nil
+        hasFailed = false
     }
 
     /// Called at least once per sampling interval while this member leads.
@@ -67,15 +70,19 @@ struct AutoCompactor: Sendable {
             samples.append(revision)
             let samplesPerPeriod = Int(max(1, period / samplingNanoseconds))
             if samples.count > samplesPerPeriod + 1 { samples.removeFirst(samples.count - samplesPerPeriod - 1) }
-            guard samples.count > samplesPerPeriod, now - lastCompaction! >= min(period, Self.hour) else { return nil }
+            guard samples.count > samplesPerPeriod, hasFailed || now - lastCompaction! >= min(period, Self.hour) else { return nil }
             let target = samples[0]
             lastCompaction = now
+            hasFailed = false
             guard target > 0, target != compacted else { return nil }
             compacted = target
             return target
         }
     }
 
-    /// The proposal failed: the same revision is tried again next time.
-    mutating func failed() { compacted = 0 }
+    /// The proposal failed: it is tried again after one sampling interval.
+    mutating func failed() {
+        compacted = 0
+        hasFailed = true
+    }
 }
