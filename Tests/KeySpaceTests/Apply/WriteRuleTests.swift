@@ -103,7 +103,7 @@ private func verdict<R>(_ bytes: [UInt8], _ decode: (UnsafeRawBufferPointer) thr
     }
 }
 
-@Suite struct LeaseRuleTests {
+@Suite struct LeaseApplyTests {
     @Test func grantsAreCheckedAndRaised() {
         let harness = ApplyHarness()
         #expect(harness.apply(.grant(1, ttl: 9_000_000_001)).outcome == .failed(.leaseTTLTooLarge))
