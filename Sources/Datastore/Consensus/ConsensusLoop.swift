@@ -312,8 +312,11 @@ final class ConsensusLoop: @unchecked Sendable {
     private func adopt(_ state: SoftState) {
         let metrics = node.metrics.server
         if state.leader != node.consensus.leader {
-            if state.leader != .none { metrics.leaderChangesSeen.increment() }
-            for read in reads.failAll() { fail(read, .leaderChanged) }
+            if state.leader != .none {
+                metrics.leaderChangesSeen.increment()
+                // Who asked the leader before asks nobody now; reads that wait for any leader go on waiting.
+                for read in reads.failAll() { fail(read, .leaderChanged) }
+            }
         }
         metrics.hasLeader.set(state.leader != .none)
         metrics.isLeader.set(state.role == .leader)

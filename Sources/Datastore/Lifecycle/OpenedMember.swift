@@ -99,6 +99,7 @@ final class OpenedMember: @unchecked Sendable {
             store: store, leases: leases, cluster: ClusterState(view),
             headers: ResponseHeaderEncoder(cluster: clusterID, member: memberID),
             quota: configuration.backend.quotaBytes.map { Int($0) },
+            learnersMax: Int(clamping: configuration.maxLearners),
             metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server))
         if let version = view.version { metrics.server.setClusterVersion(String(version.prefix { $0 != "." }) + "." + String(version.split(separator: ".").dropFirst().first ?? ""), replacing: nil) }
         maintenance = StoreMaintenance(store: store) { MaintenanceLog.write($0, log, metrics, store) }

@@ -83,7 +83,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let request = try TxnRequest(decoding: bytes)
-            let summary = try request.validate(maximumOperations: Int(node.configuration.limits.transactionOperationsMaximum))
+            let summary = try request.validate(maximumOperations: Int(clamping: node.configuration.limits.transactionOperationsMaximum))
             if summary.isReadOnly {
                 if summary.isSerializable { serve(call, bytes) } else { node.linearize(call, bytes, self) }
             } else {
