@@ -108,6 +108,33 @@ import Wire
         #expect(refused > 100)
     }
 
+    @Test func whatLiesBehindALostLengthFieldIsForgotten() throws {
+        let system = SimulatedFileSystem(seed: 1)
+        let options = walOptions(segmentBytes: 16_384)
+        let log = try WriteAheadLog.create(fileSystem: system, directory: "/wal", metadata: walMetadata, options: options)
+        try log.append(hardState: nil, entries: [walEntry(1, size: 40)])
+        try log.sync()
+        let path = "/wal/0000000000000000-0000000000000000.wal"
+        let end = (try system.bytes(of: path).lastIndex { $0 != 0 }! + 8) / 8 * 8
+        // Of the following write, the length field that it begins with was lost, and the rest was not.
+        try log.append(hardState: nil, entries: (2...30).map { walEntry($0, size: 40) })
+        try log.sync()
+        var bytes = try system.bytes(of: path)
+        bytes.replaceSubrange(end..<(end + 8), with: repeatElement(0, count: 8))
+        try system.install(path, bytes)
+        var disk = system.afterKill()
+        var (again, contents) = try WriteAheadLog.open(fileSystem: disk, directory: "/wal", options: options)
+        let kept = contents.entries
+        #expect(kept == [walEntry(1, size: 40)])
+        for count in 1...12 {
+            try again.append(hardState: nil, entries: [Entry(term: 2, index: UInt64(kept.count + count), data: payload(UInt64(count), size: 40))])
+            try again.sync()
+            disk = disk.afterKill()
+            (again, contents) = try WriteAheadLog.open(fileSystem: disk, directory: "/wal", options: options)
+            #expect(contents.entries.count == kept.count + count && contents.repaired.isEmpty)
+        }
+    }
+
     @Test func aTornEndIsKeptAsideAndCutOff() throws {
         let system = SimulatedFileSystem(seed: 1)
         let options = walOptions(segmentBytes: 16_384)

@@ -107,6 +107,27 @@ import Wire
         log.close()
     }
 
+    @Test func framesAfterARotationAndACheckpointAreNotOverlooked() throws {
+        let system = SimulatedFileSystem()
+        var store = try MiniStore(system, segmentBytes: 1 << 20)
+        store.apply(.put(key: 1, size: 10), index: 1)
+        try store.log.flush()
+        // The checkpoint's position is in a segment that has no file yet.
+        store.log.rotate()
+        try store.checkpoint()
+        for index in 2...4 as ClosedRange<UInt64> {
+            store.log.close()
+            store = try MiniStore(system, segmentBytes: 1 << 20)
+            store.apply(.put(key: 1, size: 10), index: index)
+            try store.log.flush()
+            try store.log.sync()
+            #expect(store.model.versions.count == Int(index))
+        }
+        let left = try MiniStore(system.afterPowerLoss(seed: 1), segmentBytes: 1 << 20)
+        #expect(left.model == store.model && left.log.appliedIndex == 4)
+        try left.verify()
+    }
+
     @Test func aSecondProcessIsKeptOut() throws {
         let directory = TemporaryDirectory()
         let log = try open(PosixFileSystem(), directory.path)

@@ -26,7 +26,7 @@ struct WALDecoder {
     private(set) var offset: UInt64 = 0
     /// Running checksum after it.
     private(set) var crc: UInt32
-    private let buffer = ByteSink(capacity: RevisionLogLimits.scanBuffer)
+    private let buffer = ByteSink(capacity: WALFormat.scanBytes)
     private var bufferStart: UInt64 = 0
 
     init(_ file: any File, isLast: Bool, crc: UInt32) throws(StorageError) {
@@ -102,7 +102,7 @@ struct WALDecoder {
         if buffer.count - skipped < count {
             buffer.removeFirst(min(skipped, buffer.count))
             bufferStart = position
-            let wanted = min(max(count, RevisionLogLimits.scanBuffer), Int(clamping: size - position)) - buffer.count
+            let wanted = min(max(count, WALFormat.scanBytes), Int(clamping: size - position)) - buffer.count
             var failure: StorageError?
             buffer.append(uninitializedCapacity: wanted) {
                 do throws(StorageError) { return try file.read(into: $0, at: bufferStart + UInt64(buffer.count)) } catch {

@@ -7,6 +7,8 @@ enum WALFormat {
     static let segmentBytes: UInt64 = 64_000_000
     static let pageBytes: UInt64 = 4096
     static let bufferBytes = 128 * 1024
+    /// Buffer of a reader; grows to the largest record met.
+    static let scanBytes = 1 << 20
     /// Disks write sectors of at least this size whole or not at all.
     static let sectorBytes: UInt64 = 512
 
