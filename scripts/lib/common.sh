@@ -52,6 +52,7 @@ build_server() {
   need_swift
   local log=$repository/.build/release-build.log
   mkdir -p "$repository/.build"
+  [[ -x $repository/.build/release/martlet ]] || say "building martlet (some minutes the first time)"
   if ! swift build --package-path "$repository" -c release --static-swift-stdlib --product martlet >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     die "the build failed (all of its output: $log)"

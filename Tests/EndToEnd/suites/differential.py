@@ -168,6 +168,22 @@ def leased_put_in_txn(request):
     return False
 
 
+def deadly(request):
+    """Transactions that delete a key and put it again, which slip through etcd's check for duplicates, and that etcd
+    cannot digest: a put that keeps the value or lease of what was deleted before it kills the server; and a
+    compaction at such a revision takes the key for deleted there, and reading it kills the server."""
+    def ops(txn):
+        for op in [*txn.success, *txn.failure]:
+            yield op
+            if op.HasField("request_txn"):
+                yield from ops(op.request_txn)
+    found = list(ops(request))
+    deletes = [op.request_delete_range for op in found if op.HasField("request_delete_range")]
+    puts = [op.request_put for op in found if op.HasField("request_put")]
+    return bool(puts) and any(delete.range_end == b"\0" for delete in deletes) or \
+        bool(deletes) and any(put.ignore_value or put.ignore_lease for put in puts)
+
+
 SORTED_BY = {1: "version", 2: "create_revision", 3: "mod_revision", 4: "value"}
 
 
@@ -212,6 +228,8 @@ def clear_lease(message):
 def normal(request, answer, relax_lease):
     if answer.HasField("header"):
         answer.header.cluster_id = answer.header.member_id = answer.header.raft_term = 0
+    if isinstance(answer, api.HashKVResponse):
+        answer.hash_revision = 0  # Since 3.6.
     if isinstance(answer, api.LeaseTimeToLiveResponse):
         keys = sorted(answer.keys)
         del answer.keys[:]
@@ -262,7 +280,7 @@ class Random(Case):
             generator, sides = Generator(rng, versions), [Side(one), Side(two)]
             for step in range(steps):
                 method, request = generator.next()
-                if mixed and isinstance(request, api.TxnRequest) and leased_put_in_txn(request):
+                if isinstance(request, api.TxnRequest) and (deadly(request) or mixed and leased_put_in_txn(request)):
                     continue
                 relax = mixed and asks_keys_only(request)
                 answers = [side.ask(method, request, relax) for side in sides]

@@ -1,6 +1,6 @@
 """Txn: compares, branches, nesting, static checks, revisions, reads among writes."""
 
-from harness import api
+from harness import api, peers
 from harness.case import Code, SharedServer
 from harness.client import compare, op_delete, op_put, op_range, op_txn, prefix_end
 
@@ -197,6 +197,28 @@ class Branches(SharedServer):
                 self.client.txn(success=[op_put(self.k("first"), b"v"), op])
         self.assertEqual(self.client.revision(), before)
         self.assertIsNone(self.client.get(self.k("first")))
+
+    def test_put_that_keeps_what_the_txn_deleted(self):
+        """etcd dies of it; here it is refused, without effect."""
+        if not peers.is_martlet(self.server.binary):
+            self.skipTest("kills etcd")
+        before = self.client.put(self.k(), b"v").header.revision
+        # From-key deletes are not seen by the check for duplicates.
+        with self.fails(Code.INVALID_ARGUMENT, NOT_FOUND):
+            self.client.txn(success=[op_put(self.k("other")), op_delete(self.k(), b"\0"), op_put(self.k(), ignore_value=True)])
+        self.assertEqual((self.client.get(self.k()).value, self.client.revision()), (b"v", before))
+        self.assertIsNone(self.client.get(self.k("other")))
+
+    def test_deleted_and_put_again_at_the_compacted_revision(self):
+        """etcd takes the key for deleted there, and dies when it is read."""
+        if not peers.is_martlet(self.server.binary):
+            self.skipTest("kills etcd")
+        self.client.put(self.k(), b"1")
+        revision = self.client.txn(success=[op_delete(self.k(), b"\0"), op_put(self.k(), b"2")]).header.revision
+        self.client.put(self.k(), b"3")
+        self.client.compact(revision, physical=True)
+        self.assertEqual(self.client.get(self.k(), revision=revision).value, b"2")
+        self.assertEqual(self.client.get(self.k()).value, b"3")
 
     def test_compacted_read_in_a_txn(self):
         old = self.client.put(self.k()).header.revision
