@@ -123,7 +123,8 @@ struct WALReader {
         baseOrigin = .snapshot
     }
 
-    func finish() throws(StorageError) -> WALContents {
+    /// - Parameter lowestIndex: the lowest index in the names of the files that were read.
+    func finish(lowestIndex: LogIndex) throws(StorageError) -> WALContents {
         guard let metadataBytes, let metadata = metadataBytes.withUnsafeBytes({ try? WALMetadata(decoding: $0) }) else {
             throw StorageError(.recover, directory, .corrupt("no metadata record"))
         }
@@ -136,6 +137,13 @@ struct WALReader {
             contents.snapshot = snapshots.last { $0.index == wanted.index } ?? wanted
         } else if let last = usable.last {
             contents.snapshot = last
+        }
+        // The first file has a snapshot record of index 0. If it is gone, a later one must stand for what it held: entries
+        // written before the file named `lowestIndex` was begun are below that index.
+        guard wanted != nil || !usable.isEmpty, contents.snapshot.index + 1 >= lowestIndex else {
+            throw StorageError(
+                .recover, directory,
+                .corrupt("the files go back to entry \(lowestIndex), the last committed snapshot is at \(contents.snapshot.index): files are missing"))
         }
         guard contents.snapshot.index >= base else {
             throw StorageError(

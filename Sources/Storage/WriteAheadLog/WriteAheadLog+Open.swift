@@ -51,7 +51,7 @@ extension WriteAheadLog {
                     repaired.append(segments[index].path)
                 }
             }
-            var contents = try reader.finish()
+            var contents = try reader.finish(lowestIndex: chosen.files.map { $0.index }.min()!)
             contents.repaired = repaired
             contents.ignored = chosen.ignored
             let last = segments[segments.count - 1].file
@@ -80,7 +80,7 @@ extension WriteAheadLog {
             defer { handle.close() }
             _ = try reader.read(handle, isLast: number == chosen.files.count - 1)
         }
-        var contents = try reader.finish()
+        var contents = try reader.finish(lowestIndex: chosen.files.map { $0.index }.min()!)
         contents.ignored = chosen.ignored
         return contents
     }
