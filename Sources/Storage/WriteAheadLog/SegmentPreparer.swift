@@ -25,6 +25,8 @@ final class SegmentPreparer: Sendable {
         var names: Set<String> = []
         /// The active file, as far as it still has to be zeroed.
         var ahead: (file: any File, position: UInt64)?
+        /// A job that zeroes the active file is queued or running.
+        var isZeroing = false
         /// A range that is being zeroed right now.
         var claim: Range<UInt64>?
         /// The writer has written, or is about to write, up to here.
@@ -32,9 +34,15 @@ final class SegmentPreparer: Sendable {
         var isStopping = false
     }
 
-    static let chunkBytes = 1 << 20
-    /// Zeroing keeps at least this far ahead of the writer.
-    static let margin: UInt64 = 1 << 20
+    /// What is zeroed at a time. A sync of the log carries along what was zeroed in the active file since the last one, so
+    /// this is small.
+    static let chunkBytes = 256 << 10
+    /// Zeroing begins at least this far ahead of the writer...
+    static let margin: UInt64 = 256 << 10
+    /// ...and goes no further than this, in step with the writer: the rest of the disk's time is not ours.
+    static let window: UInt64 = 4 << 20
+    /// The next file is zeroed with pauses as long as the work, but no longer than this.
+    static let pauseMicrosecondsMax: UInt64 = 50_000
 
     private let fileSystem: any FileSystem
     private let directory: String
@@ -119,17 +127,25 @@ final class SegmentPreparer: Sendable {
 
     private func freeName(_ path: String) { state.withLock { _ = $0.names.remove(path) } }
 
-    /// Writes zeros over the whole file; false if that did not work or nobody waits for it any more.
+    /// Writes zeros over the whole file, leaving the disk to others half of the time; false if that did not work or nobody
+    /// waits for it any more.
     private func fill(_ file: any File) -> Bool {
-        let zeros = Zeros(SegmentPreparer.chunkBytes)
+        let zeros = Zeros(4 * SegmentPreparer.chunkBytes)
         var position: UInt64 = 0
         while position < options.segmentBytes {
             if state.withLock({ $0.isStopping }) { return false }
             let count = Int(min(options.segmentBytes - position, UInt64(zeros.count)))
-            do throws(StorageError) { try file.write(zeros.prefix(count), at: position) } catch { return false }
+            let began = martlet_monotonic_ns()
+            do throws(StorageError) {
+                try file.write(zeros.prefix(count), at: position)
+                if !options.skipsSync { try file.sync() }
+            } catch {
+                return false
+            }
             position += UInt64(count)
+            usleep(UInt32(min((martlet_monotonic_ns() - began) / 1000, SegmentPreparer.pauseMicrosecondsMax)))
         }
-        return (try? file.sync()) != nil
+        return true
     }
 
     /// The next file, prepared or made on the spot.
@@ -191,7 +207,23 @@ final class SegmentPreparer: Sendable {
             state.writerEnd = position
             state.ahead = options.preparesInBackground ? (file, position) : nil
         }
-        if options.preparesInBackground { worker.run { [self] in while zeroChunk() {} } }
+        continueZeroing()
+    }
+
+    /// Zeroes on, if the writer has come near enough.
+    private func continueZeroing() {
+        let isWanted = state.withLock { state in
+            guard !state.isZeroing, let ahead = state.ahead, ahead.position < state.writerEnd + SegmentPreparer.window / 2
+            else { return false }
+            state.isZeroing = true
+            return true
+        }
+        if isWanted {
+            worker.run { [self] in
+                while zeroChunk() {}
+                state.withLock { $0.isZeroing = false }
+            }
+        }
     }
 
     private func zeroChunk() -> Bool {
@@ -205,6 +237,7 @@ final class SegmentPreparer: Sendable {
                 state.ahead = nil
                 return nil
             }
+            guard start < state.writerEnd + SegmentPreparer.window else { return nil }
             let range = start..<min(start + chunk, options.segmentBytes)
             state.claim = range
             state.ahead = (ahead.file, range.upperBound)
@@ -235,6 +268,8 @@ final class SegmentPreparer: Sendable {
     /// Called before every write of the log: keeps zeroing out of what is about to be written.
     @inline(__always)
     func waitForWriter(through end: UInt64) {
+        guard options.preparesInBackground else { return }
+        defer { continueZeroing() }
         while true {
             let isFree = state.withLock { state in
                 state.writerEnd = max(state.writerEnd, end)
