@@ -287,7 +287,7 @@ class Random(Case):
                 if answers[0] != answers[1]:
                     difference = "\n".join(difflib.unified_diff(*(f"{kind}\n{answer}".splitlines() for kind, answer in answers[::-1]),
                                                                 "real etcd", "under test", lineterm=""))
-                    self.fail(f"{difference}\nseed {seed}, step {step}: {method} {{\n{request}}}")
+                    self.fail(f"{method} {{\n{request}}}\n{difference}\nseed {seed}, step {step}: {method}")
                 kind, answer = answers[0]
                 if kind == "ok" and answer.HasField("header"):
                     generator.revision = max(generator.revision, answer.header.revision)

@@ -198,6 +198,16 @@ class Branches(SharedServer):
         self.assertEqual(self.client.revision(), before)
         self.assertIsNone(self.client.get(self.k("first")))
 
+    def test_which_error_comes_first(self):
+        """All puts of the chosen path are looked at before its ranges, whatever their order."""
+        old = self.client.put(self.k()).header.revision
+        self.client.compact(self.client.put(self.k()).header.revision)
+        past, missing, lease = op_range(self.k(), revision=old), op_put(self.k("none"), ignore_value=True), op_put(self.k("x"), lease=4711)
+        for ops, code, text in (([past, missing], Code.INVALID_ARGUMENT, NOT_FOUND), ([missing, past], Code.INVALID_ARGUMENT, NOT_FOUND),
+                                ([op_txn(success=[past]), lease], Code.NOT_FOUND, "etcdserver: requested lease not found")):
+            with self.fails(code, text):
+                self.client.txn(success=ops)
+
     def test_put_that_keeps_what_the_txn_deleted(self):
         """etcd dies of it; here it is refused, without effect."""
         if not peers.is_martlet(self.server.binary):
