@@ -40,6 +40,14 @@ public struct RequestText: Sendable {
         append(" ")
     }
 
+    /// A time to live, as `ttl:100-second`.
+    public mutating func seconds(_ name: StaticString, _ value: Int64) {
+        append(name)
+        append(value < 0 ? ":-" : ":")
+        appendDecimal(value.magnitude, to: &buffer)
+        append("-second ")
+    }
+
     public mutating func unsigned(_ name: StaticString, _ value: UInt64) {
         guard value != 0 else { return }
         append(name)

@@ -1,5 +1,6 @@
 // Answers of one round of consensus on their way to one event loop.
 
+import DatastoreTracing
 import Transport
 import Wire
 
@@ -13,10 +14,20 @@ final class AnswerBatch: @unchecked Sendable {
         let error: CallError?
     }
 
+    /// A write that took longer than `--warning-unary-request-duration`.
+    struct SlowWrite {
+        let call: Call
+        let kind: InternalRequestKind
+        let start: UInt64
+        /// Nil if it failed.
+        let content: RequestStatistics.Content?
+    }
+
     let sink = ByteSink(capacity: 1024)
     private(set) var answers: [Answer] = []
     /// Reads that may be served now.
     private(set) var reads: [PendingRead] = []
+    private var slowWrites: [SlowWrite] = []
 
     var isEmpty: Bool { answers.isEmpty && reads.isEmpty }
 
@@ -29,9 +40,11 @@ final class AnswerBatch: @unchecked Sendable {
     }
 
     func add(_ read: PendingRead) { reads.append(read) }
+    func add(_ slow: SlowWrite) { slowWrites.append(slow) }
 
     /// On the event loop: sends every answer.
-    func deliver() {
+    func deliver(_ log: Log) {
+        for slow in slowWrites { write(slow, log) }
         let bytes = sink.bytes
         for answer in answers {
             if let error = answer.error {
@@ -43,6 +56,32 @@ final class AnswerBatch: @unchecked Sendable {
         }
         for read in reads where read.call.isAlive {
             read.request.withUnsafeBytes { read.handler.serve(read.call, $0) }
+        }
+    }
+
+    private func write(_ slow: SlowWrite, _ log: Log) {
+        let took = monotonicNow() - slow.start
+        let statistics = RequestStatistics(
+            startUnixNanoseconds: Int64(WallClock.nanoseconds()) - Int64(took), nanoseconds: took,
+            remote: slow.call.isAlive ? slow.call.remoteAddress : nil, method: slow.kind.method,
+            content: slow.content ?? .unknown)
+        log.warn(RequestStatistics.message, statistics.fields)
+    }
+}
+
+extension InternalRequestKind {
+    /// The full name of the method that proposes it.
+    var method: String {
+        switch self {
+        case .range: "/etcdserverpb.KV/Range"
+        case .put: "/etcdserverpb.KV/Put"
+        case .deleteRange: "/etcdserverpb.KV/DeleteRange"
+        case .txn: "/etcdserverpb.KV/Txn"
+        case .compaction: "/etcdserverpb.KV/Compact"
+        case .leaseGrant: "/etcdserverpb.Lease/LeaseGrant"
+        case .leaseRevoke: "/etcdserverpb.Lease/LeaseRevoke"
+        case .alarm: "/etcdserverpb.Maintenance/Alarm"
+        default: "\(self)"
         }
     }
 }

@@ -37,6 +37,8 @@ final class ConsensusLoop: @unchecked Sendable {
     private var nextLeasePass: UInt64
     private var nextExpiry: UInt64
     private let tickNanoseconds: UInt64
+    private let slowApplyNanoseconds: UInt64
+    private let slowWriteNanoseconds: UInt64
     private var isStopping = false
 
     struct Waiting {
@@ -56,6 +58,8 @@ final class ConsensusLoop: @unchecked Sendable {
         publishedRevision = node.store.currentRevision
         answers = node.loops.map { _ in AnswerBatch() }
         tickNanoseconds = UInt64(node.configuration.raft.heartbeatMilliseconds) * 1_000_000
+        slowApplyNanoseconds = UInt64(max(0, node.configuration.warningApplyDuration.count))
+        slowWriteNanoseconds = UInt64(max(0, node.configuration.warningUnaryRequestDuration.count))
         let now = monotonicNow()
         nextTick = now + tickNanoseconds
         nextLeasePass = now + Self.leasePassNanoseconds
@@ -394,9 +398,12 @@ final class ConsensusLoop: @unchecked Sendable {
                 node.clusterVersionChanged(from: versionBefore, to: version)
             }
             let took = monotonicNow() - began
-            if took > UInt64(max(0, node.configuration.warningApplyDuration.count)) { warnSlowApply(took, entry, request) }
+            if took > slowApplyNanoseconds { warnSlowApply(took, request, outcome, size: (sink?.count ?? 0) - offset) }
             if case .exceededQuota = outcome { node.raiseNoSpace() }
             guard let waiter else { return }
+            if began &+ took &- waiter.start > slowWriteNanoseconds {
+                noteSlowWrite(waiter, request, outcome, size: (sink?.count ?? 0) - offset)
+            }
             if case .compacting = outcome, case .call(let call) = waiter.target {
                 finishCompaction(call, waiter, offset)
             } else {
@@ -418,13 +425,31 @@ final class ConsensusLoop: @unchecked Sendable {
         }
     }
 
-    private func warnSlowApply(_ took: UInt64, _ entry: Entry, _ request: InternalRequest) {
+    private func warnSlowApply(_ took: UInt64, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
         node.metrics.server.slowApplies.increment()
-        log.warn(
-            "apply request took too long", .duration("took", took),
-            .duration("expected-duration", node.configuration.warningApplyDuration), .string("prefix", ""),
-            .string("request", "header:<ID:\(request.id) > \(request.kind.map { "\($0)" } ?? "unknown"):<size:\(request.body.count) >"),
-            .string("response", "size:0"))
+        var failure: String?
+        if case .failed(let error) = outcome { failure = error.message }
+        let slow = SlowApply(
+            nanoseconds: took, threshold: node.configuration.warningApplyDuration, kind: .replicated,
+            request: RequestTexts.text(of: request), response: size > 0 ? "size:\(size)" : "", error: failure)
+        log.warn(SlowApply.message, slow.fields)
+    }
+
+    /// Says what of a client's write took longer than `--warning-unary-request-duration`.
+    private func noteSlowWrite(_ waiter: Waiting, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
+        guard case .call(let call) = waiter.target, let kind = request.kind else { return }
+        var content: RequestStatistics.Content?
+        if case .done = outcome {
+            switch kind {
+            case .put, .deleteRange, .txn:
+                content = RequestStatistics.Content(
+                    requestCount: kind == .put ? 1 : 0, requestSize: Int64(request.body.count), responseCount: 0,
+                    responseSize: Int64(size), text: RequestTexts.text(kind, request.body))
+            default: break
+            }
+        }
+        answers[call.loop.index].add(
+            AnswerBatch.SlowWrite(call: call, kind: kind, start: waiter.start, content: content))
     }
 
     private func applyChange(_ entry: Entry) {
@@ -473,12 +498,13 @@ final class ConsensusLoop: @unchecked Sendable {
         let revision = node.store.currentRevision
         let hasNews = revision != publishedRevision
         publishedRevision = revision
+        let node = node
         for (index, context) in node.loops.enumerated() {
             let batch = answers[index]
             guard !batch.isEmpty || hasNews else { continue }
             if !batch.isEmpty { answers[index] = AnswerBatch() }
             node.serverLoop(index).execute {
-                if !batch.isEmpty { batch.deliver() }
+                if !batch.isEmpty { batch.deliver(node.log) }
                 if hasNews { context.watches.published(through: revision) }
             }
         }

@@ -48,12 +48,15 @@ struct TerminationSignal: Sendable {
 }
 
 enum WallClock {
-    /// Milliseconds since 1970.
-    static func milliseconds() -> UInt64 {
+    /// Nanoseconds since 1970.
+    static func nanoseconds() -> UInt64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     }
+
+    /// Milliseconds since 1970.
+    static func milliseconds() -> UInt64 { nanoseconds() / 1_000_000 }
 }
 
 enum FileHandleText {
