@@ -19,7 +19,9 @@ final class TxnApply {
         path.removeAll(keepingCapacity: true)
         try decide(txn)
         step = 0
-        try check(txn)
+        try check(txn, .puts)
+        step = 0
+        try check(txn, .ranges)
         step = 0
         sink?.field(2, path[0])
         try execute(txn, to: sink)
@@ -41,15 +43,21 @@ final class TxnApply {
 
     // MARK: Check
 
-    private func check(_ txn: TxnRequest) throws(CallError) {
+    /// What is looked at in one pass over the chosen path: with several faults in a transaction the puts of the
+    /// whole tree are judged before any range, as etcd does.
+    private enum CheckedOperations { case puts, ranges }
+
+    private func check(_ txn: TxnRequest, _ checked: CheckedOperations) throws(CallError) {
         let succeeded = path[step]
         step += 1
         try eachOperation(txn, succeeded) { (operation) throws(CallError) in
             switch operation {
-            case .range(let range): try keySpace.store.checkTransactionRevision(range.revision)
-            case .put(let put): try keySpace.checkPut(put)
+            case .range(let range):
+                if checked == .ranges { try keySpace.store.checkTransactionRevision(range.revision) }
+            case .put(let put):
+                if checked == .puts { try keySpace.checkPut(put) }
             case .deleteRange, .none: break
-            case .txn(let nested): try check(nested)
+            case .txn(let nested): try check(nested, checked)
             }
         }
     }

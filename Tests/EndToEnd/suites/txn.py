@@ -209,14 +209,15 @@ class Branches(SharedServer):
                 self.client.txn(success=ops)
 
     def test_put_that_keeps_what_the_txn_deleted(self):
-        """etcd dies of it; here it is refused, without effect."""
+        """etcd dies of it; here the put finds nothing to keep, and the transaction stays whole."""
         if not peers.is_martlet(self.server.binary):
             self.skipTest("kills etcd")
         before = self.client.put(self.k(), b"v").header.revision
         # From-key deletes are not seen by the check for duplicates.
-        with self.fails(Code.INVALID_ARGUMENT, NOT_FOUND):
-            self.client.txn(success=[op_put(self.k("other")), op_delete(self.k(), b"\0"), op_put(self.k(), ignore_value=True)])
-        self.assertEqual((self.client.get(self.k()).value, self.client.revision()), (b"v", before))
+        self.client.txn(success=[op_put(self.k("other")), op_delete(self.k(), b"\0"), op_put(self.k(), ignore_value=True)])
+        kept = self.client.get(self.k())
+        self.assertEqual((kept.value, kept.version, kept.mod_revision, self.client.revision()), (b"", 1, before + 1, before + 1))
+        # "other" lies behind the key, so the delete took it along.
         self.assertIsNone(self.client.get(self.k("other")))
 
     def test_deleted_and_put_again_at_the_compacted_revision(self):
