@@ -100,7 +100,10 @@ final class OpenedMember: @unchecked Sendable {
             headers: ResponseHeaderEncoder(cluster: clusterID, member: memberID),
             quota: configuration.backend.quotaBytes.map { Int($0) },
             learnersMax: Int(clamping: configuration.maxLearners),
-            metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server))
+            metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server)
+        ) { error in
+            log.fatal("a stored record cannot be read; the process ends so that nothing wrong is answered", .error(error.description))
+        }
         if let version = view.version { metrics.server.setClusterVersion(String(version.prefix { $0 != "." }) + "." + String(version.split(separator: ".").dropFirst().first ?? ""), replacing: nil) }
         maintenance = StoreMaintenance(store: store) { MaintenanceLog.write($0, log, metrics, store) }
 

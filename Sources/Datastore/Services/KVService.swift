@@ -15,10 +15,8 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
             guard node.admit(call, isStream: false, allowsLearner: request.serializable) else { return }
             try request.validate()
             if request.serializable { answer(call, request) } else { node.linearize(call, bytes, self) }
-        } catch let error as CallError {
-            call.fail(error)
         } catch {
-            call.fail((error as! ProtobufError).callError)
+            call.fail(CallError(anything: error))
         }
     }
 

@@ -21,6 +21,8 @@ public final class KeySpace: @unchecked Sendable {
     /// Term of the entry being applied.
     private var term: Term = 0
     private let metrics: ApplyMetrics?
+    /// Ends the process with a word about the disk: apply cannot go on without what is stored.
+    let diskFailed: @Sendable (StorageError) -> Never
     /// What the running request has done, for the counters.
     var work = AppliedWork()
     let scratch = ByteSink(capacity: 4096)
@@ -30,8 +32,10 @@ public final class KeySpace: @unchecked Sendable {
 
     public init(
         store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
-        learnersMax: Int = KeySpaceLimits.learnersMaxDefault, metrics: ApplyMetrics? = nil
+        learnersMax: Int = KeySpaceLimits.learnersMaxDefault, metrics: ApplyMetrics? = nil,
+        diskFailed: @escaping @Sendable (StorageError) -> Never = { fatalError("a stored record cannot be read: \($0)") }
     ) {
+        self.diskFailed = diskFailed
         self.metrics = metrics
         self.store = store
         self.leases = leases

@@ -70,18 +70,18 @@ extension KeySpace {
 
     /// Appends the stored KeyValue of a version.
     ///
-    /// A record that cannot be read back is a broken disk or a bug of ours. Going on would answer wrongly or
-    /// let members differ, so the member stops here.
+    /// A record that cannot be read back is a broken disk. Going on would answer wrongly or let members differ,
+    /// so the member stops here.
     func readRecord(_ version: KeyVersion, into sink: ByteSink) {
         do { try store.appendRecord(of: version, to: sink) } catch {
-            fatalError("a stored record cannot be read during apply: \(error)")
+            diskFailed(error)
         }
     }
 
     /// Writes an answer that was made inside the open entry.
     func write(_ answer: RangeAnswer, to sink: ByteSink) {
         do { try answer.write(to: sink) } catch {
-            fatalError("a stored record cannot be read during apply: \(error)")
+            diskFailed(error)
         }
     }
 }
