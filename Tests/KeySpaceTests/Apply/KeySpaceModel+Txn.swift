@@ -138,18 +138,21 @@ extension KeySpaceModel {
         }
     }
 
-    func check(_ txn: TxnCase, _ decision: Decision) throws(CallError) {
+    /// The operations of the chosen path in order, nested ones in their place.
+    private func chosen(_ txn: TxnCase, _ decision: Decision) -> [OperationCase] {
         var nested = decision.nested.makeIterator()
-        for operation in decision.succeeded ? txn.success : txn.failure {
-            switch operation {
-            case .range(let range):
-                if range.revision == 0 { continue }
-                if range.revision > revision { throw .futureRevision }
-                if range.revision < compacted { throw .compacted }
-            case .put(let put): try check(put)
-            case .txn(let txn): try check(txn, nested.next()!)
-            case .delete, .none: break
-            }
+        return (decision.succeeded ? txn.success : txn.failure).flatMap { operation in
+            if case .txn(let txn) = operation { chosen(txn, nested.next()!) } else { [operation] }
+        }
+    }
+
+    /// All puts of the path are judged before any range.
+    func check(_ txn: TxnCase, _ decision: Decision) throws(CallError) {
+        let path = chosen(txn, decision)
+        for case .put(let put) in path { try check(put) }
+        for case .range(let range) in path where range.revision != 0 {
+            if range.revision > revision { throw .futureRevision }
+            if range.revision < compacted { throw .compacted }
         }
     }
 
