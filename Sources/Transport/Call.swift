@@ -98,10 +98,14 @@ public struct Call: Hashable, Sendable {
 
     // MARK: Answers
 
-    /// Unary: one message, then status OK.
+    /// Unary: one message, then status OK; DeadlineExceeded if the deadline has passed and the loop has just not
+    /// come to say so.
     @inline(__always)
     public func reply(_ write: (ByteSink) -> Void) {
         withConnection { connection, slot in
+            guard slot.pointee.deadline > connection.loop.now else {
+                return connection.finish(index, slot, .deadlineExceeded, "context deadline exceeded")
+            }
             guard connection.queueMessage(index, slot, extra: 0, write) else { return }
             connection.finish(index, slot, .ok, "")
         }
