@@ -1,5 +1,5 @@
 // A transaction at apply: compare everything, check everything, then execute. A failed check leaves no
-// trace. Rules: api-semantics of etcd v3, "Txn".
+// trace. Rules: "Transaction" in etcd's v3 API and what its server does where that is silent.
 
 import Storage
 import Wire

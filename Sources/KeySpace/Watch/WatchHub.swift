@@ -186,7 +186,7 @@ public final class WatchHub {
         send(stream, revision: current) { WatchResponseEncoding.created($0, watchID: id) }
     }
 
-    /// Answers a creation with a refusal; see api-semantics on the texts for missing permission.
+    /// Answers a creation with a refusal, whose text clients turn back into an error.
     public func refuse(_ stream: WatchStream, reason: String) {
         guard !stream.isClosed else { return }
         send(stream, revision: source.currentRevision) { WatchResponseEncoding.refused($0, reason: reason) }
