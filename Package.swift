@@ -14,9 +14,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     ],
     targets: [
-        // C: what Swift cannot say (CRC-32C instructions, variadic system calls) and libnghttp2.
+        // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2 and zlib.
         .target(name: "CShims"),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         .target(name: "Wire", dependencies: ["CShims"]),
         .target(name: "DatastoreMetrics", path: "Sources/Metrics"),
@@ -31,7 +32,7 @@ let package = Package(
         .target(
             name: "Transport",
             dependencies: [
-                "Wire", "DatastoreMetrics", "DatastoreTracing", "CNGHTTP2", "CShims",
+                "Wire", "DatastoreMetrics", "DatastoreTracing", "CNGHTTP2", "CZlib", "CShims",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

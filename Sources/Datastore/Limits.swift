@@ -17,8 +17,6 @@ enum ServerLimits {
     static let applyBytesMax = 16 << 20
     /// Expired leases proposed for revocation in one pass of the lease timer, every 500 ms.
     static let leaseRevokesPerPass = 500
-    /// Event-loop turns are kept short: keys walked for the length of a large list in one turn.
-    static let rangeKeysPerTurn = 8_192
     /// Lists up to this size are answered at once, larger ones stream.
     static let rangeInlineBytesMax = 64 << 10
     /// Wait before a failed write of the store is tried again while the disk is full.

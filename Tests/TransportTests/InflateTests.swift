@@ -38,9 +38,13 @@ import Wire
         // Members one after the other are one content; a header may carry a name and more.
         #expect(try inflate(bytes(stored) + bytes(empty) + bytes(fixed)).count == 49)
         var named = bytes(stored)
-        named[3] = 4 | 8 | 16 | 2
-        named.insert(contentsOf: [2, 0, 9, 9] + Array("name\0comment\0".utf8) + [0, 0], at: 10)
+        named[3] = 4 | 8 | 16
+        named.insert(contentsOf: [2, 0, 9, 9] + Array("name\0comment\0".utf8), at: 10)
         #expect(try inflate(named) == Array("plain bytes".utf8))
+        // A header may carry a checksum of itself, which must be right.
+        named[3] |= 2
+        named.insert(contentsOf: [0, 0], at: 10 + 4 + 13)
+        #expect(throws: Gzip.Failure.notGzip) { _ = try inflate(named) }
     }
 
     @Test func brokenFilesAreRefused() {
