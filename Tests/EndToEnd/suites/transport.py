@@ -164,8 +164,22 @@ class Metadata(SharedServer):
 
 class Deadlines(SharedServer):
     def test_expired(self):
-        with self.fails(Code.DEADLINE_EXCEEDED):
-            self.client.put(self.k(), timeout=0)
+        # On the wire: a client rounds a timeout of nothing up to a millisecond, in which a write can be done.
+        with Http2(self.server) as connection:
+            stream = connection.call("/etcdserverpb.KV/Put", api.PutRequest(key=self.k()), grpc_timeout="1n")
+            deadline = time.monotonic() + 5
+            ended = []
+            while not ended and time.monotonic() < deadline:
+                connection.read(0.5)
+                # Go's server may reset the stream instead of ending it with a status.
+                ended = [e for e in connection.events if isinstance(e, (h2.events.TrailersReceived, h2.events.ResponseReceived, h2.events.StreamReset))
+                         and (isinstance(e, h2.events.StreamReset) or b"grpc-status" in dict((k if isinstance(k, bytes) else k.encode(), v) for k, v in e.headers))]
+            self.assertTrue(ended)
+            for event in ended:
+                if not isinstance(event, h2.events.StreamReset):
+                    fields = {str(k, "ascii") if isinstance(k, bytes) else k: str(v, "ascii") if isinstance(v, bytes) else v for k, v in event.headers}
+                    self.assertEqual(fields["grpc-status"], "4")
+            self.assertEqual(ended[0].stream_id, stream)
 
     def test_all_units(self):
         for value in ("10H", "100M", "20S", "20000m", "20000000u", "99999999n"):
