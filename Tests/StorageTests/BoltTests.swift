@@ -248,7 +248,7 @@ enum BoltSample {
         }
     }
 
-    @Test(arguments: 0..<UInt64(40 * soak))
+    @Test(arguments: 0..<UInt64(24 * soak))
     func flippedBits(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         var bytes = try Self.sample()
@@ -261,7 +261,7 @@ enum BoltSample {
         Self.exercise(bytes)
     }
 
-    @Test(arguments: 0..<UInt64(40 * soak))
+    @Test(arguments: 0..<UInt64(24 * soak))
     func overwrittenNumbers(seed: UInt64) throws {
         var random = SplitMix64(seed: seed &+ 1000)
         var bytes = try Self.sample()
@@ -288,7 +288,7 @@ enum BoltSample {
     /// A page overwritten with another page's bytes says the wrong number, wherever it is met.
     @Test func swappedPagesAreNoticed() throws {
         let good = try Self.sample()
-        for page in 3..<good.count / 4096 - 1 {
+        for page in stride(from: 3, to: good.count / 4096 - 1, by: 9) {
             var bytes = good
             guard bytes[page * 4096 + 8] == 1 || bytes[page * 4096 + 8] == 2, bytes[page * 4096] == UInt8(truncatingIfNeeded: page),
                 bytes[page * 4096 + 1] == UInt8(page >> 8)
