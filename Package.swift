@@ -17,6 +17,8 @@ let package = Package(
         // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2 and zlib.
         .target(name: "CShims"),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        // bcrypt, in libxcrypt; part of every Debian.
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         .target(name: "Wire", dependencies: ["CShims"]),
@@ -40,7 +42,7 @@ let package = Package(
         .target(
             name: "Datastore",
             dependencies: [
-                "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "CShims",
+                "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "CCrypt", "CShims",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

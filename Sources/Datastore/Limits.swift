@@ -21,6 +21,10 @@ enum ServerLimits {
     static let rangeInlineBytesMax = 64 << 10
     /// Wait before a failed write of the store is tried again while the disk is full.
     static let diskFullRetryNanoseconds: UInt64 = 500_000_000
+    /// Simple tokens kept at a time; beyond, the one that would expire first is forgotten.
+    static let simpleTokensMax = 100_000
+    /// Password hashes waiting to be computed. Beyond: `etcdserver: too many requests`.
+    static let passwordJobsMax = 256
     /// Time that open connections get to finish their calls when the server stops.
     static let drainMilliseconds: Int64 = 500
 }

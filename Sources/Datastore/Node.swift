@@ -60,6 +60,7 @@ final class Node: Sendable {
     let inbox = Inbox()
     let health = HealthService()
     let ids: RequestIDGenerator
+    let tokens: AuthTokens
     let metrics: NodeMetrics
     let log: Log
     /// By index of the event loop.
@@ -68,7 +69,7 @@ final class Node: Sendable {
 
     init(
         configuration: Configuration, clusterID: ClusterID, memberID: MemberID, keySpace: KeySpace,
-        ids: RequestIDGenerator, metrics: NodeMetrics, log: Log, loops: [LoopContext], serverLoops: [ServerLoop]
+        ids: RequestIDGenerator, tokens: AuthTokens, metrics: NodeMetrics, log: Log, loops: [LoopContext], serverLoops: [ServerLoop]
     ) {
         precondition(loops.count == serverLoops.count)
         self.serverLoops = serverLoops
@@ -77,6 +78,7 @@ final class Node: Sendable {
         self.memberID = memberID
         self.keySpace = keySpace
         self.ids = ids
+        self.tokens = tokens
         self.metrics = metrics
         self.log = log
         self.loops = loops
@@ -122,7 +124,17 @@ final class Node: Sendable {
     /// Wraps a client's request and sends it through consensus; the answer goes out on the call.
     func propose(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, for call: Call, privileged: Bool = false) {
         let id = ids.next()
-        let data = InternalRequest.encode(kind: kind, body: body, id: id)
+        let data: [UInt8]
+        do throws(CallError) {
+            if let who = try credentials(call), who.revision != 0 {
+                data = InternalRequest.encode(
+                    kind: kind, body: body, id: id, username: who.username, authRevision: who.revision)
+            } else {
+                data = InternalRequest.encode(kind: kind, body: body, id: id)
+            }
+        } catch {
+            return call.fail(error)
+        }
         guard data.count <= configuration.limits.requestBytesMaximum else { return call.fail(.requestTooLarge) }
         loops[call.loop.index].add(
             Proposal(id: id, data: data, target: .call(call), start: monotonicNow(), isPrivileged: privileged), node: self)
@@ -135,7 +147,12 @@ final class Node: Sendable {
         completion: @escaping @Sendable (CallError?) -> Void
     ) {
         let id = ids.next()
-        let data = InternalRequest.encode(kind: kind, body: body, id: id)
+        // The server acts as root, whatever the rules are.
+        let data =
+            keySpace.auth.isEnabled
+            ? InternalRequest.encode(
+                kind: kind, body: body, id: id, username: AuthUser.root, authRevision: keySpace.auth.revision)
+            : InternalRequest.encode(kind: kind, body: body, id: id)
         let refused = inbox.submit([
             Proposal(id: id, data: data, target: .server(completion), start: monotonicNow(), isPrivileged: privileged)
         ])

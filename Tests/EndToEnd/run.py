@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 
 #: Quick and basic ones first: what fails there explains what fails later.
 ORDER = ["launch", "http", "kv", "txn", "watch", "lease", "maintenance", "transport", "etcdctl", "library",
-         "differential", "crash", "replay", "disk", "kubernetes"]
+         "auth", "differential", "crash", "replay", "disk", "kubernetes"]
 
 
 class Result(unittest.TestResult):

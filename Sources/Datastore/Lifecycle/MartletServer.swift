@@ -111,7 +111,8 @@ public final class MartletServer: Sendable {
         let node = Node(
             configuration: configuration, clusterID: member.clusterID, memberID: member.memberID,
             keySpace: member.keySpace,
-            ids: RequestIDGenerator(member: member.memberID, nowMilliseconds: WallClock.milliseconds()), metrics: metrics,
+            ids: RequestIDGenerator(member: member.memberID, nowMilliseconds: WallClock.milliseconds()),
+            tokens: member.tokens, metrics: metrics,
             log: log, loops: loops, serverLoops: transport.loops)
         for loop in loops { loop.setWatches(WatchLoop(node: node, loop: transport.loops[loop.index])) }
         MetricsWiring.wire(node, transport: transport)

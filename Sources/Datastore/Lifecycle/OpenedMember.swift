@@ -13,6 +13,7 @@ final class OpenedMember: @unchecked Sendable {
     let clusterID: ClusterID
     let keySpace: KeySpace
     let maintenance: StoreMaintenance
+    let tokens: AuthTokens
     let wal: WriteAheadLog
     /// The Raft value as of the last stop, for the consensus thread to take over.
     let raft: RaftNode
@@ -87,6 +88,17 @@ final class OpenedMember: @unchecked Sendable {
         for bucket in [MetaBucket.members, .membersRemoved, .cluster, .alarm] {
             for (key, value) in store.metaEntries(bucket) { view.restore(bucket: bucket, key: key, value: value) }
         }
+        var auth = AuthView()
+        for bucket in [MetaBucket.auth, .authUsers, .authRoles] {
+            for (key, value) in store.metaEntries(bucket) {
+                do throws(ProtobufError) {
+                    try auth.restore(bucket: bucket, key: key, value: value)
+                } catch {
+                    throw StartError("a record of the bucket \(bucket.name) cannot be read: \(error)")
+                }
+            }
+        }
+        tokens = AuthTokens(configuration.authentication, signer: nil)
         let heartbeat = configuration.raft.heartbeatMilliseconds
         let minimumTTL = (UInt64(configuration.raft.electionTicks) * 3 / 2 * heartbeat + 999) / 1000
         let leases = LeaseStore(
@@ -100,7 +112,8 @@ final class OpenedMember: @unchecked Sendable {
             headers: ResponseHeaderEncoder(cluster: clusterID, member: memberID),
             quota: configuration.backend.quotaBytes.map { Int($0) },
             learnersMax: Int(clamping: configuration.maxLearners),
-            metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server)
+            metrics: ApplyMetrics(mvcc: metrics.mvcc, lease: metrics.lease, server: metrics.server),
+            auth: AuthState(auth), authSecrets: tokens, log: log
         ) { error in
             log.fatal("a stored record cannot be read; the process ends so that nothing wrong is answered", .error(error.description))
         }

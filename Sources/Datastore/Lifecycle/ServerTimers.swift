@@ -13,6 +13,8 @@ final class ServerTimers: @unchecked Sendable {
     private let timer: any DispatchSourceTimer
     private var compactor: AutoCompactor?
     private var isStarted = false
+    /// Of a tenth of a second each; on `queue` only.
+    private var ticks: UInt = 0
 
     init(_ node: Node) {
         self.node = node
@@ -38,6 +40,8 @@ final class ServerTimers: @unchecked Sendable {
             node.serverLoop(index).execute { loop.watches.tick(now: monotonicNow()) }
         }
         compact()
+        ticks &+= 1
+        if ticks % 10 == 0 { node.tokens.sweep() }
     }
 
     private func compact() {

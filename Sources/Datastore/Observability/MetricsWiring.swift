@@ -15,6 +15,8 @@ enum MetricsWiring {
             metrics.server.setFeature(
                 gate.rawValue, stage: gate.stage.rawValue, enabled: node.configuration.features.isOn(gate))
         }
+        let auth = node.keySpace.auth
+        _ = AuthMetrics(metrics.registry) { auth.revision }
         let store = node.store
         _ = StoreLevelMetrics(metrics.registry) {
             StoreLevels(

@@ -28,7 +28,11 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
 
     private func answer(_ call: Call, _ request: RangeRequest) {
         do {
-            let answer = try node.store.range(request)
+            let answer = try node.authorizedRead(call) { (auth, who) throws(CallError) in
+                try auth.check(who, request)
+            } _: { () throws(CallError) in
+                try node.store.range(request)
+            }
             node.metrics.mvcc.ranges.increment()
             RangeReply.send(answer, on: call, node: node)
         } catch {
@@ -98,7 +102,11 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         do {
             let request = try TxnRequest(decoding: bytes)
             let sink = ByteSink(capacity: 1024)
-            let (revision, ranges) = try node.store.readTxn(request, to: sink)
+            let (revision, ranges) = try node.authorizedRead(call) { (auth, who) throws(CallError) in
+                try auth.check(who, request, node.keySpace.leases)
+            } _: { () throws(CallError) in
+                try node.store.readTxn(request, to: sink)
+            }
             node.metrics.mvcc.ranges.add(ranges)
             if ranges > 1 { node.metrics.mvcc.transactions.increment() }
             call.reply { reply in
@@ -120,6 +128,7 @@ final class CompactMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             _ = try CompactionRequest(decoding: bytes)
+            try node.authorizeAdmin(call)
             node.propose(.compaction, bytes, for: call, privileged: true)
         } catch {
             call.fail(CallError(anything: error))

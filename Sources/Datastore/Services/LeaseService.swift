@@ -61,6 +61,11 @@ final class LeaseTimeToLiveMethod: MethodHandler, LinearizableHandler {
 
     func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard let request = try? LeaseTimeToLiveRequest(decoding: bytes) else { return }
+        do throws(CallError) {
+            try authorize(call, request)
+        } catch {
+            return call.fail(error)
+        }
         let lease = node.keySpace.leases.timeToLive(id: request.id, wantsKeys: request.wantsKeys, now: monotonicNow())
         call.reply { sink in
             node.appendHeader(to: sink)
@@ -76,6 +81,16 @@ final class LeaseTimeToLiveMethod: MethodHandler, LinearizableHandler {
     }
 }
 
+extension LeaseTimeToLiveMethod {
+    /// The keys of a lease are told to those who may read them all.
+    private func authorize(_ call: Call, _ request: LeaseTimeToLiveRequest) throws(CallError) {
+        guard let who = try node.credentials(call) else { return }
+        try node.keySpace.auth.checkUser(who)
+        guard request.wantsKeys, let keys = node.keySpace.leases.keys(of: request.id) else { return }
+        try node.keySpace.auth.checkLeaseKeys(who, .read, keys)
+    }
+}
+
 /// Lease/LeaseLeases
 final class LeaseLeasesMethod: MethodHandler {
     private let node: Node
@@ -84,6 +99,14 @@ final class LeaseLeasesMethod: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false) else { return }
         let ids = node.keySpace.leases.list()
+        do throws(CallError) {
+            if let who = try node.credentials(call) {
+                try node.keySpace.auth.checkUser(who)
+                for id in ids { try node.keySpace.auth.checkLeaseKeys(who, .read, node.keySpace.leases.keys(of: id) ?? []) }
+            }
+        } catch {
+            return call.fail(error)
+        }
         call.reply { sink in
             node.appendHeader(to: sink)
             for id in ids { sink.message(2) { $0.field(1, id) } }
@@ -101,9 +124,13 @@ final class LeaseKeepAliveMethod: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         do {
             let request = try LeaseKeepAliveRequest(decoding: bytes)
+            if let who = try node.credentials(call) {
+                try node.keySpace.auth.checkUser(who)
+                try node.keySpace.auth.checkLeaseKeys(who, .write, node.keySpace.leases.keys(of: request.id) ?? [])
+            }
             answer(call, request.id, until: monotonicNow() + node.requestTimeoutNanoseconds)
         } catch {
-            call.fail(error.callError)
+            call.fail(CallError(anything: error))
         }
     }
 

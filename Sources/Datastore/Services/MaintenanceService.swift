@@ -11,6 +11,7 @@ final class StatusMethod: MethodHandler {
 
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false, allowsLearner: true) else { return }
+        do throws(CallError) { try node.authorizeUser(call) } catch { return call.fail(error) }
         let status = node.status()
         call.reply { sink in
             node.appendHeader(to: sink)
@@ -87,6 +88,7 @@ final class HashKVMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let revision = Int64(bitPattern: try SingleNumberRequest(decoding: bytes).value)
+            try node.authorizeAdmin(call)
             let job = HashJobBox(try node.store.hashKV(revision: revision))
             advance(call, job, began: monotonicNow())
         } catch {
@@ -133,6 +135,7 @@ final class DefragmentMethod: MethodHandler {
 
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false) else { return }
+        do throws(CallError) { try node.authorizeAdmin(call) } catch { return call.fail(error) }
         let metrics = node.metrics.backend
         let began = monotonicNow()
         metrics.defragmentsInFlight.increment()
@@ -154,6 +157,7 @@ final class MoveLeaderMethod: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false) else { return }
         do {
+            try node.authorizeAdmin(call)
             let target = MemberID(try SingleNumberRequest(decoding: bytes).value)
             guard node.consensus.leader == node.memberID else { throw CallError.notLeader }
             guard let member = node.keySpace.cluster.current.members[target], !member.isLearner, target == node.memberID else {
@@ -176,6 +180,7 @@ final class MemberListMethod: MethodHandler, LinearizableHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let linearizable = try SingleNumberRequest(decoding: bytes).value != 0
+            try node.authorizeUser(call)
             if linearizable { node.linearize(call, bytes, self) } else { serve(call, bytes) }
         } catch {
             call.fail(CallError(anything: error))

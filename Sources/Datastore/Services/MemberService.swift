@@ -1,4 +1,4 @@
-// etcdserverpb.Cluster's changes and etcdserverpb.Auth, as far as a member without peers and without users
+// etcdserverpb.Cluster's changes, as far as a member without peers
 // has answers.
 
 import KeySpace
@@ -103,30 +103,5 @@ final class MemberUpdateMethod: MethodHandler {
         } catch {
             call.fail(CallError(anything: error))
         }
-    }
-}
-
-/// Auth/AuthStatus: there are no users, so authentication is off and its revision is the first.
-final class AuthStatusMethod: MethodHandler {
-    private let node: Node
-    init(_ node: Node) { self.node = node }
-
-    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
-        guard node.admit(call, isStream: false) else { return }
-        call.reply { sink in
-            node.appendHeader(to: sink)
-            sink.field(3, 1 as UInt64)
-        }
-    }
-}
-
-/// Auth/Authenticate while authentication is off.
-final class AuthenticateMethod: MethodHandler {
-    private let node: Node
-    init(_ node: Node) { self.node = node }
-
-    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
-        guard node.admit(call, isStream: false) else { return }
-        call.fail(.authNotEnabled)
     }
 }

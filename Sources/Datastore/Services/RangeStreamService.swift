@@ -29,7 +29,12 @@ final class RangeStreamMethod: MethodHandler, LinearizableHandler {
 
     func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         do {
-            let stream = try RangeStreamState(try RangeRequest(decoding: bytes), node)
+            let request = try RangeRequest(decoding: bytes)
+            let stream = try node.authorizedRead(call) { (auth, who) throws(CallError) in
+                try auth.check(who, request)
+            } _: { () throws(CallError) in
+                try RangeStreamState(request, node)
+            }
             call.userData = stream
             stream.send(on: call)
         } catch {

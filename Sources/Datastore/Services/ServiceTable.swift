@@ -2,6 +2,7 @@
 
 import KeySpace
 import Transport
+import Wire
 
 enum ServiceTable {
     static func make(_ node: Node, _ maintenance: StoreMaintenance) -> Services {
@@ -27,8 +28,20 @@ enum ServiceTable {
         methods.add(service: cluster, method: "MemberPromote", kind: .unary, MemberChangeMethod(node, promotes: true))
         methods.add(service: cluster, method: "MemberUpdate", kind: .unary, MemberUpdateMethod(node))
         let auth = "etcdserverpb.Auth"
-        methods.add(service: auth, method: "AuthStatus", kind: .unary, AuthStatusMethod(node))
         methods.add(service: auth, method: "Authenticate", kind: .unary, AuthenticateMethod(node))
+        methods.add(service: auth, method: "UserAdd", kind: .unary, PasswordMethod(node, .authUserAdd))
+        methods.add(service: auth, method: "UserChangePassword", kind: .unary, PasswordMethod(node, .authUserChangePassword))
+        let proposals: [(String, InternalRequestKind)] = [
+            ("AuthEnable", .authEnable), ("AuthDisable", .authDisable), ("AuthStatus", .authStatus),
+            ("UserGet", .authUserGet), ("UserList", .authUserList), ("UserDelete", .authUserDelete),
+            ("UserGrantRole", .authUserGrantRole), ("UserRevokeRole", .authUserRevokeRole),
+            ("RoleAdd", .authRoleAdd), ("RoleGet", .authRoleGet), ("RoleList", .authRoleList),
+            ("RoleDelete", .authRoleDelete), ("RoleGrantPermission", .authRoleGrantPermission),
+            ("RoleRevokePermission", .authRoleRevokePermission),
+        ]
+        for (name, kind) in proposals {
+            methods.add(service: auth, method: name, kind: .unary, AuthProposalMethod(node, kind))
+        }
         let upkeep = "etcdserverpb.Maintenance"
         methods.add(service: upkeep, method: "Status", kind: .unary, StatusMethod(node))
         methods.add(service: upkeep, method: "Alarm", kind: .unary, AlarmMethod(node))

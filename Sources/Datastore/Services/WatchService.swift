@@ -132,7 +132,12 @@ final class WatchMethod: MethodHandler {
         let watches = node.loops[call.loop.index].watches!
         do {
             switch try WatchRequest(decoding: bytes) {
-            case .create(let request): watches.hub.create(stream, request)
+            case .create(let request):
+                if let reason = node.watchRefusal(call, request) {
+                    watches.hub.refuse(stream, reason: reason)
+                } else {
+                    watches.hub.create(stream, request)
+                }
             case .cancel(let id): watches.hub.cancel(stream, id: id)
             case .progress: watches.hub.progress(stream)
             case .none: break

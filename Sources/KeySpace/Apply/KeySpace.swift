@@ -1,6 +1,7 @@
 // The replicated value and the one function that changes it: `apply(entry)`. What a proposal does is
 // decided here and nowhere else, the same on every member.
 
+import DatastoreTracing
 import Storage
 import Wire
 
@@ -12,6 +13,7 @@ public final class KeySpace: @unchecked Sendable {
     public let store: MVCCStore
     public let leases: LeaseStore
     public let cluster: ClusterState
+    public let auth: AuthState
     public let headers: ResponseHeaderEncoder
     /// Limit of the store's size in bytes; nil is none.
     public let quota: Int?
@@ -21,6 +23,8 @@ public final class KeySpace: @unchecked Sendable {
     /// Term of the entry being applied.
     private var term: Term = 0
     private let metrics: ApplyMetrics?
+    let authSecrets: (any AuthSecrets)?
+    let log: Log?
     /// Ends the process with a word about the disk: apply cannot go on without what is stored.
     let diskFailed: @Sendable (StorageError) -> Never
     /// What the running request has done, for the counters.
@@ -33,10 +37,14 @@ public final class KeySpace: @unchecked Sendable {
     public init(
         store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
         learnersMax: Int = KeySpaceLimits.learnersMaxDefault, metrics: ApplyMetrics? = nil,
+        auth: AuthState = AuthState(), authSecrets: (any AuthSecrets)? = nil, log: Log? = nil,
         diskFailed: @escaping @Sendable (StorageError) -> Never = { fatalError("a stored record cannot be read: \($0)") }
     ) {
         self.diskFailed = diskFailed
         self.metrics = metrics
+        self.auth = auth
+        self.authSecrets = authSecrets
+        self.log = log
         self.store = store
         self.leases = leases
         self.cluster = cluster
@@ -76,15 +84,25 @@ public final class KeySpace: @unchecked Sendable {
             work = AppliedWork()
         }
         do {
-            return try apply(kind, request.body, to: sink)
+            return try apply(kind, request, index: entry.index, to: sink)
         } catch {
             sink?.truncate(to: mark)
             return .failed(error)
         }
     }
 
-    private func apply(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
+    private func apply(
+        _ kind: InternalRequestKind, _ request: InternalRequest, index: LogIndex, to sink: ByteSink?
+    ) throws(CallError) -> ApplyOutcome {
+        let body = request.body
         do {
+            if auth.isEnabled {
+                // Alarms come first, as in etcd: a member without space says so to everybody.
+                try checkAlarms(of: kind, body)
+                try authorize(
+                    kind, body,
+                    AuthInfo(username: String(decoding: request.username, as: UTF8.self), revision: request.authRevision))
+            }
             switch kind {
             case .put: return try applyPut(try PutRequest(decoding: body), to: sink)
             case .deleteRange: return try applyDelete(try DeleteRangeRequest(decoding: body), to: sink)
@@ -102,8 +120,8 @@ public final class KeySpace: @unchecked Sendable {
             case .authEnable, .authDisable, .authenticate, .authStatus, .authUserAdd, .authUserDelete, .authUserGet,
                 .authUserChangePassword, .authUserGrantRole, .authUserRevokeRole, .authUserList, .authRoleList,
                 .authRoleAdd, .authRoleDelete, .authRoleGet, .authRoleGrantPermission, .authRoleRevokePermission:
-                // No member of this version proposes them; one that comes from elsewhere must not pass silently.
-                throw CallError(.unimplemented, "etcdserver: auth is not supported by this server")
+                try applyAuth(kind, body, index: index, term: term, to: sink)
+                return .done
             }
         } catch let error as ProtobufError {
             throw error.callError
@@ -129,6 +147,17 @@ public final class KeySpace: @unchecked Sendable {
         guard cluster.hasAnyAlarm else { return }
         if cluster.hasAlarm(.corrupt) { throw .corrupt }
         if growing, cluster.hasAlarm(.noSpace) { throw .noSpace }
+    }
+
+    /// What the request's own check of the alarms will say, for requests that are authorized before it.
+    private func checkAlarms(of kind: InternalRequestKind, _ body: UnsafeRawBufferPointer) throws {
+        guard cluster.hasAnyAlarm else { return }
+        switch kind {
+        case .put, .leaseGrant: try checkAlarms(growing: true)
+        case .txn: try checkAlarms(growing: try TxnRequest(decoding: body).validate(maximumOperations: .max).quotaCost > 0)
+        case .deleteRange, .compaction, .leaseRevoke: try checkAlarms(growing: false)
+        default: break
+        }
     }
 
     /// An entry committed before the alarm was known is executed all the same, but answered with the error.
@@ -272,6 +301,8 @@ public final class KeySpace: @unchecked Sendable {
         store(try cluster.update { (view) throws(CallError) in view.apply(request) })
         return .done
     }
+
+    func storeAuth(_ records: [ClusterRecord]) { store(records) }
 
     private func store(_ records: [ClusterRecord]) {
         for record in records { store(record) }

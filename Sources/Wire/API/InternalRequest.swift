@@ -19,6 +19,10 @@ public struct InternalRequest {
     public var id: UInt64 = 0
     public var kind: InternalRequestKind?
     public var body = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Who asked, as the proposing member has verified it; empty: nobody is known.
+    public var username = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// The auth revision of that moment; 0: nobody is known.
+    public var authRevision: UInt64 = 0
 
     /// Reads an entry's data in place. A field that is not known leaves `kind` nil.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(ProtobufError) {
@@ -29,7 +33,12 @@ public struct InternalRequest {
             } else if field == 100 {
                 var header = ProtobufReader(try reader.bytes(type))
                 while let (field, type) = try header.next() {
-                    if field == 1 { id = try header.uint64(type) } else { try header.skip(type, field: field) }
+                    switch field {
+                    case 1: id = try header.uint64(type)
+                    case 2: username = try header.bytes(type)
+                    case 3: authRevision = try header.uint64(type)
+                    default: try header.skip(type, field: field)
+                    }
                 }
             } else if let known = InternalRequestKind(rawValue: field) {
                 kind = known
@@ -58,6 +67,24 @@ public struct InternalRequest {
             count = at - UnsafeMutableRawPointer(buffer.baseAddress!)
             precondition(count == bodySize + headerSize)
         }
+    }
+
+    /// A proposal in the name of a user, who travels in its header.
+    public static func encode(
+        kind: InternalRequestKind, body: UnsafeRawBufferPointer, id: UInt64, username: String, authRevision: UInt64
+    ) -> [UInt8] {
+        let sink = ByteSink(capacity: body.count + username.utf8.count + 48)
+        func header() {
+            sink.message(100) {
+                $0.field(1, id)
+                $0.field(2, username)
+                $0.field(3, authRevision)
+            }
+        }
+        if kind.rawValue < 100 { sink.always(kind.rawValue, body) }
+        header()
+        if kind.rawValue >= 100 { sink.always(kind.rawValue, body) }
+        return sink.array()
     }
 
     private static func put(tag: UInt64, bytes: UnsafeRawBufferPointer, at start: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {

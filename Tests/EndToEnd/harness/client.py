@@ -15,8 +15,8 @@ DEADLINE = 20
 #: is served; anything else that is answered with Unimplemented is a failure.
 NOT_SERVED = {
     "Maintenance.Hash", "Maintenance.Snapshot", "Maintenance.Downgrade",
-    *(name for name in api.METHODS if name.startswith(("Auth.", "Lock.", "Election."))),
-} - {"Auth.AuthStatus", "Auth.Authenticate"}
+    *(name for name in api.METHODS if name.startswith(("Lock.", "Election."))),
+}
 
 
 def served(name):
@@ -47,7 +47,7 @@ class Client:
                                      response_deserializer=method.response.FromString)
         return self._stubs[name]
 
-    def call(self, name, request=None, *, timeout=DEADLINE, metadata=None, **fields):
+    def call(self, name, request=None, /, *, timeout=DEADLINE, metadata=None, **fields):
         request = request if request is not None else api.METHODS[name].request(**fields)
         if api.METHODS[name].kind != "unary":
             return self._responses(name, self.stub(name)(request, timeout=timeout, metadata=metadata))
