@@ -19,6 +19,11 @@ enum ServerLimits {
     static let leaseRevokesPerPass = 500
     /// Lists up to this size are answered at once, larger ones stream.
     static let rangeInlineBytesMax = 64 << 10
+    /// Connections open at once on all ports, unless file descriptors allow fewer. Beyond: clients wait in the kernel's
+    /// queue until one closes.
+    static let connectionsMax = 65_536
+    /// The part of them (one in so many) that each port has which is not the clients'.
+    static let otherListenersShare = 8
     /// Wait before a failed write of the store is tried again while the disk is full.
     static let diskFullRetryNanoseconds: UInt64 = 500_000_000
     /// Simple tokens kept at a time; beyond, the one that would expire first is forgotten.

@@ -1,4 +1,4 @@
-// Holds back accepting while a listener has as many connections as it may.
+// Holds back accepting while a listener, or the whole server, has as many connections as it may.
 
 import NIOCore
 
@@ -11,32 +11,47 @@ final class ConnectionLimiter: ChannelDuplexHandler {
     typealias OutboundOut = any Channel
 
     private let limit: Int
+    private let budget: ConnectionBudget?
     private var open = 0
     private var wantsRead = false
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int, budget: ConnectionBudget?) {
+        self.limit = limit
+        self.budget = budget
+    }
 
     func read(context: ChannelHandlerContext) {
-        if open >= limit { wantsRead = true } else { context.read() }
+        if open < limit, budget?.hasRoom ?? true { return context.read() }
+        wantsRead = true
+        budget?.paused()
+        guard open < limit, let budget else { return }
+        nonisolated(unsafe) let context = context
+        nonisolated(unsafe) let this = self
+        budget.wait(self) { context.eventLoop.execute { this.resume(context) } }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let child = unwrapInboundIn(data)
         // One accept may bring several connections, so the limit can be passed by a few.
         open += 1
+        budget?.opened()
         nonisolated(unsafe) let context = context
         nonisolated(unsafe) let this = self
+        let budget = budget
+        child.closeFuture.whenComplete { _ in budget?.closed() }
         child.closeFuture.hop(to: context.eventLoop).whenComplete { _ in
-            this.closed(context)
+            this.open -= 1
+            this.resume(context)
         }
         context.fireChannelRead(data)
     }
 
-    private func closed(_ context: ChannelHandlerContext) {
-        open -= 1
-        if wantsRead, open < limit {
-            wantsRead = false
-            context.read()
-        }
+    func handlerRemoved(context: ChannelHandlerContext) { budget?.forget(self) }
+
+    /// There may be room: the accept that was held back goes on, or waits again.
+    private func resume(_ context: ChannelHandlerContext) {
+        guard wantsRead else { return }
+        wantsRead = false
+        read(context: context)
     }
 }

@@ -51,6 +51,12 @@ public enum TransportLimits {
     /// Answers that one connection may hold because its peer grants no window; beyond, new calls are refused.
     public static let connectionQueuedBytesMax = 256 << 20
 
+    /// Requests in part and answers that wait, of all connections of one event loop. Beyond, the connection that
+    /// holds most of it is closed, until the rest is within: one peer's limits times many peers would be too much.
+    public static let loopHeldBytesMax = 1 << 30
+    /// When so much was held and nearly all of it is gone, the allocator is asked to return memory to the system.
+    public static let heldBytesKept = 64 << 20
+
     // Time
 
     /// From accept to the first complete request head or HTTP/2 preface (grpc-go's connection time-out).

@@ -39,6 +39,8 @@ public struct ListenOptions: Sendable {
     public var backlog: Int32 = 4096
     /// Connections open at once on this listener; further ones wait in the kernel's queue until one closes.
     public var connectionsMax = Int.max
+    /// What this listener shares with others.
+    public var budget: ConnectionBudget?
     /// Puts handlers in front of the protocol detection, e.g. TLS; called on the connection's event loop.
     public var prepare: (@Sendable (any Channel) throws -> Void)?
     /// Tells who the client is (the common name of its certificate); called when its first bytes are there,

@@ -57,12 +57,15 @@ public final class Server: Sendable {
         let prepare = options.prepare
         let identify = options.identify
         let limit = options.connectionsMax
+        let budget = options.budget
         var bootstrap = ServerBootstrap(group: group, childGroup: group)
             .serverChannelOption(.backlog, value: options.backlog)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler(shouldForwardIOErrorCaught: false))
-                    if limit < .max { try channel.pipeline.syncOperations.addHandler(ConnectionLimiter(limit: limit)) }
+                    if limit < .max || budget != nil {
+                        try channel.pipeline.syncOperations.addHandler(ConnectionLimiter(limit: limit, budget: budget))
+                    }
                     try channel.pipeline.syncOperations.addHandler(AcceptErrorHandler())
                 }
             }

@@ -42,6 +42,7 @@ final class ServerConnection: ChannelDuplexHandler {
     /// Memory held by half-received messages, and by output that waits.
     @exclusivity(unchecked) var partialBytes = 0
     @exclusivity(unchecked) var queuedBytes = 0
+    var heldBytes: Int { partialBytes + queuedBytes }
     /// Calls that will be reset behind the end of their answer.
     @exclusivity(unchecked) var owedResets = 0
 
@@ -264,6 +265,14 @@ final class ServerConnection: ChannelDuplexHandler {
         session = nil
         context = nil
         loop.unregister(self)
+    }
+
+    /// Ends the connection at once, without a word: its calls are cancelled and give back what they hold.
+    func cut() {
+        guard !isGone, let context else { return }
+        precondition(!isInSession && !isFlushing)
+        tearDown()
+        context.close(promise: nil)
     }
 
     /// Announces that no new calls are taken and lets those in progress end.

@@ -1,5 +1,6 @@
 // What one event loop keeps for all its connections: the slab of calls, deadlines, the answer arena, batches.
 
+import CShims
 import NIOCore
 import Synchronization
 import Wire
@@ -26,6 +27,10 @@ public final class ServerLoop: @unchecked Sendable {
     /// Answers are written here by handlers and copied from here into the socket buffer, once per batch.
     let arena = ByteSink(capacity: 16 << 10)
     let staging: OutputStaging
+    /// `TransportLimits.loopHeldBytesMax`; less in tests.
+    var heldBytesMax = TransportLimits.loopHeldBytesMax
+    /// The most that was held since memory was last given back.
+    @exclusivity(unchecked) private var heldBytesPeak = 0
     /// Monotonic nanoseconds at the start of the batch.
     @exclusivity(unchecked) private(set) var now: UInt64
 
@@ -89,16 +94,42 @@ public final class ServerLoop: @unchecked Sendable {
         isEndingBatch = true
         var position = 0
         // Flushing can make further connections dirty (a handler told of writability answers elsewhere).
-        while position < dirty.count {
-            let connection = dirty[position]
-            position += 1
-            connection.isDirty = false
-            connection.flush()
-        }
+        repeat {
+            while position < dirty.count {
+                let connection = dirty[position]
+                position += 1
+                connection.isDirty = false
+                connection.flush()
+            }
+        } while heldBytes > heldBytesMax && relieve()
         dirty.removeAll(keepingCapacity: true)
         emptyArena()
+        if heldBytes > heldBytesPeak { heldBytesPeak = heldBytes } else { giveBackMemory() }
         isEndingBatch = false
         inBatch = false
+    }
+
+    /// What connections hold of requests in part and answers that wait.
+    @inline(__always)
+    private var heldBytes: Int { counters.queuedBytes.value &+ counters.receivedPartialBytes.value }
+
+    /// Too much is held for peers that do not take, or do not finish what they began: whoever holds most must go.
+    /// True if somebody went.
+    private func relieve() -> Bool {
+        let heaviest = connections.values.max { $0.heldBytes < $1.heldBytes }
+        guard let heaviest, heaviest.heldBytes > 0 else { return false }
+        counters.connectionsRejected.add(1)
+        counters.connectionsCut.add(1)
+        heaviest.cut()
+        return true
+    }
+
+    /// After a flood the allocator keeps what it got from the system, unless it is asked.
+    @inline(__always)
+    private func giveBackMemory() {
+        guard heldBytesPeak > TransportLimits.heldBytesKept, heldBytes < heldBytesPeak / 8 else { return }
+        heldBytesPeak = heldBytes
+        martlet_return_memory()
     }
 
     /// Puts a connection on the list of those to be flushed at the end of the batch.

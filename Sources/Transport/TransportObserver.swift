@@ -46,4 +46,6 @@ public final class LoopCounters: Sendable {
     public let queuedBytes = LoopCounter()
     /// Connections closed because the peer broke a limit or the protocol.
     public let connectionsRejected = LoopCounter()
+    /// Of these, connections that held most when all together held too much (`TransportLimits.loopHeldBytesMax`).
+    public let connectionsCut = LoopCounter()
 }

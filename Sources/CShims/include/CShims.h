@@ -26,4 +26,7 @@ int martlet_fallocate(int descriptor, int keep_size, int64_t length);
 /// Takes an exclusive open-file-description lock on the whole file, as etcd does. 0, or -1 and errno.
 int martlet_lock_file(int descriptor);
 
+/// Gives memory that was freed back to the system, where the allocator knows how.
+void martlet_return_memory(void);
+
 #endif

@@ -289,23 +289,27 @@ final class ConsensusLoop: @unchecked Sendable {
         }
     }
 
-    /// A full disk is waited out: nothing has been acknowledged, reads go on. Any other error of the disk ends
-    /// the process, because nobody can say what a failed sync has kept.
+    /// A full disk is waited out, and so is a lack of file descriptors: nothing has been acknowledged, reads go on.
+    /// Any other error of the disk ends the process, because nobody can say what a failed sync has kept.
     private func retryWhileDiskIsFull(_ what: String, _ body: () throws -> Void) {
         var hasSaidSo = false
         while true {
             do {
                 try body()
-                if hasSaidSo { log.info("disk has space again; writes go on", .string("what", what)) }
+                if hasSaidSo { log.info("the shortage is over; writes go on", .string("what", what)) }
                 return
-            } catch let error as StorageError where error.isNoSpace {
+            } catch let error as StorageError where error.isShortage {
                 if !hasSaidSo {
                     hasSaidSo = true
-                    log.warn("no space left on the disk; writes wait until there is", .string("what", what), .error(error.description))
+                    let message =
+                        error.isNoSpace
+                        ? "no space left on the disk; writes wait until there is"
+                        : "no file descriptor left; writes wait until there is one"
+                    log.warn(message, .string("what", what), .error(error.description))
                 }
                 // Callers are told after the request time-out; those that hand in more meet the admission limits.
                 expireWaiters(monotonicNow())
-                if taken.isStopping { log.fatal("stopped while the disk is full", .string("what", what), .error(error.description)) }
+                if taken.isStopping { log.fatal("stopped while writes had to wait", .string("what", what), .error(error.description)) }
                 usleep(UInt32(ServerLimits.diskFullRetryNanoseconds / 1000))
             } catch {
                 log.fatal("disk error; the process ends so that nothing unsure is acknowledged", .string("what", what), .error("\(error)"))

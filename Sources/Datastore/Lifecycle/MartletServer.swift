@@ -41,6 +41,7 @@ public final class MartletServer: Sendable {
             exit(1)
         }
         signal(SIGPIPE, SIG_IGN)
+        FileDescriptors.raiseLimit()
         let startup = Startup()
         Task.detached {
             do {
@@ -147,13 +148,19 @@ public final class MartletServer: Sendable {
         let observer = CallObserver(services.methods, node.metrics)
         var options = ListenOptions()
         options.reusePort = configuration.socketReusesPort
-        options.connectionsMax = max(1, node.metrics.descriptors.refresh().limit.clamped - 150)
+        let connections = ConnectionBudget(limit: connectionsMax())
+        MetricsWiring.wire(connections, node)
+        options.budget = connections
+        // Who talks to other ports than the clients' must leave them most of what there is, and the other way round.
+        let others = max(1, connections.limit / ServerLimits.otherListenersShare)
+        options.connectionsMax = others
         let client = ClientEndpoints(node, role: .client)
         let splits = !configuration.listenClientHTTPURLs.isEmpty
         for url in configuration.listenPeerURLs {
             let listener = try await listen(url, Services(http: PeerEndpoints(node), servesGRPC: false), options, nil)
             node.log.info("serving peer traffic", .string("address", listener.address.description))
         }
+        options.connectionsMax = max(1, connections.limit - others)
         for url in configuration.listenClientURLs {
             let served = splits ? Services(methods: services.methods) : Services(methods: services.methods, http: client)
             let listener = try await listen(url, served, options, observer)
@@ -163,6 +170,7 @@ public final class MartletServer: Sendable {
             let listener = try await listen(url, Services(http: client, servesGRPC: false), options, nil)
             StartupLog.serving(node.log, address: listener.address.description)
         }
+        options.connectionsMax = others
         for url in configuration.listenMetricsURLs {
             let metrics = Services(http: ClientEndpoints(node, role: .metrics), servesGRPC: false)
             _ = try await listen(url, metrics, options, nil)
@@ -172,6 +180,13 @@ public final class MartletServer: Sendable {
         node.log.info("ready to serve client requests")
         StartupLog.nowServing(node.log, node)
         notifyInit()
+    }
+
+    /// Connections of all ports together: as many as the limit of file descriptors leaves beside what the store needs,
+    /// and no more than can be paid for.
+    private func connectionsMax() -> Int {
+        let descriptors = node.metrics.descriptors.refresh().limit.clamped
+        return min(ServerLimits.connectionsMax, max(1, descriptors - FileDescriptorBudget.reserved.clamped))
     }
 
     private func listen(

@@ -47,6 +47,17 @@ struct TerminationSignal: Sendable {
     }
 }
 
+enum FileDescriptors {
+    /// Takes as many file descriptors as the system lets this process have, as programs in Go do.
+    static func raiseLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        // A refusal leaves what there was.
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
 enum WallClock {
     /// Nanoseconds since 1970.
     static func nanoseconds() -> UInt64 {

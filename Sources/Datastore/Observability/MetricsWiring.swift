@@ -36,6 +36,10 @@ enum MetricsWiring {
             "martlet_output_queued_bytes", help: "Bytes of answers that clients have not taken yet.")
         let partial = metrics.registry.gauge(
             "martlet_input_partial_bytes", help: "Bytes of requests received in part.")
+        let rejected = metrics.registry.gauge(
+            "martlet_connections_rejected", help: "Connections and calls ended since start because the peer broke a limit or the protocol.")
+        let cut = metrics.registry.gauge(
+            "martlet_connections_cut", help: "Connections closed since start because they held most when memory for peers was used up.")
         let keys = metrics.mvcc.keys
         let loops = transport.loops
         metrics.registry.beforeScrape {
@@ -47,7 +51,18 @@ enum MetricsWiring {
             calls.set(loops.reduce(0) { $0 + $1.counters.callsOpen.value })
             queued.set(loops.reduce(0) { $0 + $1.counters.queuedBytes.value })
             partial.set(loops.reduce(0) { $0 + $1.counters.receivedPartialBytes.value })
+            rejected.set(loops.reduce(0) { $0 + $1.counters.connectionsRejected.value })
+            cut.set(loops.reduce(0) { $0 + $1.counters.connectionsCut.value })
             keys.set(store.statistics.liveKeys)
         }
+    }
+
+    /// Levels of what the listeners share.
+    static func wire(_ connections: ConnectionBudget, _ node: Node) {
+        let registry = node.metrics.registry
+        registry.gauge("martlet_connections_limit", help: "Connections that may be open at once.").set(connections.limit)
+        let pauses = registry.gauge(
+            "martlet_accept_pauses", help: "Times that accepting stopped because there was no room for connections.")
+        registry.beforeScrape { pauses.set(connections.acceptPauses) }
     }
 }

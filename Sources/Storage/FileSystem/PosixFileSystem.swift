@@ -6,6 +6,8 @@ import Glibc
 import Synchronization
 
 public struct PosixFileSystem: FileSystem {
+    private let directories = OpenDirectories()
+
     public init() {}
 
     public func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> any File {
@@ -68,11 +70,13 @@ public struct PosixFileSystem: FileSystem {
     }
 
     public func syncDirectory(_ path: String) throws(StorageError) {
-        let descriptor = try openDirectory(path)
-        defer { close(descriptor) }
+        let result = directories.withDescriptor(of: path) { descriptor in retryingInterrupts { fsync(descriptor) } }
+        switch result {
+        case .success(.success): return
         // Some file systems cannot sync a directory and say so with EINVAL; there is nothing else to be done there.
-        if case .failure(let error) = retryingInterrupts({ fsync(descriptor) }), error.code != EINVAL {
-            throw StorageError(.syncDirectory, path, errno: error.code)
+        case .success(.failure(let error)) where error.code == EINVAL: return
+        case .success(.failure(let error)): throw StorageError(.syncDirectory, path, errno: error.code)
+        case .failure(let error): throw StorageError(.open, path, errno: error.code)
         }
     }
 
@@ -86,10 +90,49 @@ public struct PosixFileSystem: FileSystem {
     }
 
     private func openDirectory(_ path: String) throws(StorageError) -> Int32 {
-        switch retryingInterrupts({ Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }) {
+        switch OpenDirectories.open(path) {
         case .success(let descriptor): return descriptor
         case .failure(let error): throw StorageError(.open, path, errno: error.code)
         }
+    }
+}
+
+/// Descriptors of the directories that were synced lately, kept open: making a name durable must not depend on there
+/// being a free descriptor, since a name that cannot be made durable ends all trust in the disk.
+private final class OpenDirectories: Sendable {
+    /// A server syncs three directories: its own, the write-ahead log's and the store's.
+    private static let keptMax = 8
+
+    private let descriptors = Mutex<[(path: String, descriptor: Int32)]>([])
+
+    deinit { descriptors.withLock { for entry in $0 { close(entry.descriptor) } } }
+
+    static func open(_ path: String) -> Result<Int32, SystemErrno> {
+        retryingInterrupts { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+    }
+
+    func withDescriptor<R>(of path: String, _ body: (Int32) -> R) -> Result<R, SystemErrno> {
+        descriptors.withLock { kept in
+            if let index = kept.firstIndex(where: { $0.path == path }) {
+                if Self.isSame(kept[index].descriptor, path) { return .success(body(kept[index].descriptor)) }
+                // Removed and made again meanwhile.
+                close(kept.remove(at: index).descriptor)
+            }
+            switch Self.open(path) {
+            case .failure(let error): return .failure(error)
+            case .success(let descriptor):
+                if kept.count == Self.keptMax { close(kept.removeFirst().descriptor) }
+                kept.append((path, descriptor))
+                return .success(body(descriptor))
+            }
+        }
+    }
+
+    private static func isSame(_ descriptor: Int32, _ path: String) -> Bool {
+        var open = stat()
+        var named = stat()
+        return fstat(descriptor, &open) == 0 && stat(path, &named) == 0 && open.st_ino == named.st_ino
+            && open.st_dev == named.st_dev
     }
 }
 

@@ -53,6 +53,15 @@ public struct StorageError: Error, Equatable, Sendable, CustomStringConvertible 
         return code == ENOSPC || code == EDQUOT
     }
 
+    /// A file could not be opened because the process, or the machine, has no descriptor left.
+    public var isNoDescriptor: Bool {
+        guard case .system(let code) = reason else { return false }
+        return (operation == .open || operation == .create || operation == .list) && (code == EMFILE || code == ENFILE)
+    }
+
+    /// Something ran out that may come back, and the operation changed nothing that matters: it may be repeated.
+    public var isShortage: Bool { isNoSpace || isNoDescriptor }
+
     public var isNotFound: Bool { reason == .system(errno: ENOENT) }
     public var isStale: Bool { reason == .stale }
     public var isCorrupt: Bool { if case .corrupt = reason { true } else { false } }

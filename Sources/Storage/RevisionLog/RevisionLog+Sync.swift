@@ -76,6 +76,19 @@ extension RevisionLog {
             shared.hasNewFiles = false
             return (Captured(position: shared.flushed, tail: shared.tail, segments: entries), existing, hasNewFiles)
         }
+        do throws(StorageError) {
+            try makeDurable(captured, files, hasNewFiles, &state)
+        } catch {
+            // The names are still to be made durable when this is tried again.
+            if hasNewFiles { shared.withLock { $0.hasNewFiles = true } }
+            throw error
+        }
+        return captured
+    }
+
+    private func makeDurable(
+        _ captured: Captured, _ files: [Segment], _ hasNewFiles: Bool, _ state: inout Maintenance
+    ) throws(StorageError) {
         for (entry, segment) in zip(captured.segments, files) {
             if segment.isSealed, segment.written == entry.syncedLength, !state.trimmed.contains(entry.id) {
                 // Cutting a file to the length that it has gives back what was reserved behind it.
@@ -91,7 +104,6 @@ extension RevisionLog {
         if hasNewFiles {
             try makeDurable { () throws(StorageError) in try fileSystem.syncDirectory(directory) }
         }
-        return captured
     }
 
     /// Runs a sync. Once one has failed, nobody can say what the disk holds, so that none may succeed any more.
@@ -100,7 +112,8 @@ extension RevisionLog {
         do throws(StorageError) {
             try body()
         } catch {
-            fail()
+            // Where nothing could be opened nothing was synced either, and the next try is as good as this one.
+            if !error.isNoDescriptor { fail() }
             throw error
         }
     }
