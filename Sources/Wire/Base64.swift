@@ -40,7 +40,7 @@ public enum Base64 {
             count -= 8
             bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
         }
-        guard padding * 2 == count else { return nil }
+        guard padding <= 2, padding * 2 == count else { return nil }
         return bytes
     }
 

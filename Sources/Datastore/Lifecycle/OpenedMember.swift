@@ -98,6 +98,9 @@ final class OpenedMember: @unchecked Sendable {
                 }
             }
         }
+        if case .jwt = configuration.authentication.token {
+            throw StartError("--auth-token=jwt is not supported by this build")
+        }
         tokens = AuthTokens(configuration.authentication, signer: nil)
         let heartbeat = configuration.raft.heartbeatMilliseconds
         let minimumTTL = (UInt64(configuration.raft.electionTicks) * 3 / 2 * heartbeat + 999) / 1000
