@@ -36,8 +36,11 @@ public enum TransportLimits {
 
     // Sending
 
-    /// Output encoded ahead of the socket for each connection.
-    public static let outputAheadBytes = 256 << 10
+    /// Output encoded ahead of the socket for each connection, and room for the frame that passes it.
+    public static let outputAheadBytes = 224 << 10
+    static let outputSlackBytes = 32 << 10
+    /// Output buffers of an event loop whose memory is kept.
+    static let outputBuffersKept = 4
     /// Output of one connection in one turn of its event loop; then the others get theirs.
     public static let outputTurnBytes = 2 << 20
     /// `writable` is called when the queued bytes of a call fall below this.

@@ -144,12 +144,15 @@ struct OutputQueue {
     }
 
     /// Copies up to `length` bytes to `target`; says how many and why not more.
+    ///
+    /// - Parameter ahead: what a source may write beyond that, in frames of `length` bytes each behind a gap of
+    ///   `gap` bytes. It is not taken from the queue before `takeAhead` or `keepAhead`.
     mutating func pull(
-        into target: UnsafeMutableRawPointer, length: Int, arena: UnsafeMutableRawPointer
-    ) -> (count: Int, result: PullResult) {
+        into target: UnsafeMutableRawPointer, length: Int, ahead: Int = 0, gap: Int = 0, arena: UnsafeMutableRawPointer
+    ) -> (count: Int, ahead: Int, result: PullResult) {
         var written = 0
         while pieceCount > 0 {
-            if written == length { return (written, .filled) }
+            if written == length { return (written, 0, .filled) }
             let piece = at(0)
             let size = min(piece.pointee.count, length - written)
             switch piece.pointee.kind {
@@ -162,15 +165,19 @@ struct OutputQueue {
             case .source:
                 let box = Unmanaged<SourceBox>.fromOpaque(piece.pointee.object.unsafelyUnwrapped).takeUnretainedValue()
                 let made: Int
+                let room = min(piece.pointee.count, size + ahead)
                 do {
-                    made = try box.source.read(into: UnsafeMutableRawBufferPointer(start: target + written, count: size))
+                    made = try box.source.read(
+                        into: GappedBuffer(base: target, blockBytes: length, gapBytes: gap, start: written, count: room))
                 } catch {
-                    return (written, .failed)
+                    return (written, 0, .failed)
                 }
-                precondition(made >= 0 && made <= size, "a body source wrote \(made) bytes into a buffer of \(size)")
-                if made == 0 { return (written, .notReady) }
-                piece.pointee.start += made
-                written += made
+                precondition(made >= 0 && made <= room, "a body source wrote \(made) bytes into a buffer of \(room)")
+                if made == 0 { return (written, 0, .notReady) }
+                let taken = min(made, size)
+                piece.pointee.start += taken
+                written += taken
+                if made > taken { return (written, made - taken, .filled) }
                 if piece.pointee.count == 0 { dropFirst() }
                 continue
             }
@@ -179,7 +186,27 @@ struct OutputQueue {
             written += size
             if piece.pointee.count == 0 { dropFirst() }
         }
-        return (written, .empty)
+        return (written, 0, .empty)
+    }
+
+    /// Bytes that the source in front has written ahead are on their way.
+    mutating func takeAhead(_ count: Int) {
+        let piece = at(0)
+        precondition(pieceCount > 0 && piece.pointee.kind == .source && count <= piece.pointee.count)
+        piece.pointee.start += count
+        if piece.pointee.count == 0 { dropFirst() }
+    }
+
+    /// Bytes that the source in front has written ahead cannot stay where they are: they wait in memory of the queue's own.
+    mutating func keepAhead(_ count: Int, _ copy: (UnsafeMutableRawPointer) -> Void) {
+        takeAhead(count)
+        let block = malloc(count).unsafelyUnwrapped
+        copy(block)
+        if pieceCount > mask { grow() }
+        head = (head - 1) & mask
+        pieceCount += 1
+        at(0).pointee = OutputPiece(kind: .block, object: block, start: 0, end: count, capacity: count)
+        heldBytes += count
     }
 
     private mutating func dropFirst() {

@@ -235,10 +235,32 @@ extension ServerConnection {
     func onRead(_ index: UInt32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>) -> Int {
         let slot = loop.calls[index]
         if slot.pointee.flags.contains(.mustReset) { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
-        let frameHeader = 9
+        let staging = loop.staging
+        if staging.ahead.count > 0, staging.ahead.call != index || staging.ahead.next > length { keepAhead() }
         let held = slot.pointee.output.heldBytes
-        let (count, result) = slot.pointee.output.pull(
-            into: loop.staging.end + frameHeader, length: min(length, loop.staging.room - frameHeader), arena: loop.arena.base)
+        let count: Int
+        let result: OutputQueue.PullResult
+        if staging.ahead.count > 0 {
+            assert(staging.ahead.position == staging.count + WrittenAhead.frameHeaderBytes)
+            count = staging.ahead.next
+            result = .filled
+            staging.ahead.takeNext()
+            slot.pointee.output.takeAhead(count)
+        } else {
+            let target = staging.end + WrittenAhead.frameHeaderBytes
+            let length = min(length, staging.room - WrittenAhead.frameHeaderBytes)
+            // Only what has sent a frame alone: calls that take turns would have to put away what they wrote ahead.
+            let room = lastReadCall == index ? roomAhead(slot.pointee.streamID, length) : 0
+            let pulled = slot.pointee.output.pull(
+                into: target, length: length, ahead: room, gap: WrittenAhead.frameHeaderBytes, arena: loop.arena.base)
+            (count, result) = (pulled.count, pulled.result)
+            if pulled.ahead > 0 {
+                staging.ahead = WrittenAhead(
+                    call: index, position: staging.count + count + 2 * WrittenAhead.frameHeaderBytes, frameBytes: length,
+                    count: pulled.ahead)
+            }
+        }
+        lastReadCall = index
         let sent = held - slot.pointee.output.heldBytes
         queuedBytes -= sent
         loop.counters.queuedBytes.add(-sent)
@@ -272,9 +294,30 @@ extension ServerConnection {
         return count
     }
 
+    /// Bytes that a source may write beyond the frame of `length` bytes that is being made: whole frames that the peer's
+    /// windows and the output buffer have room for.
+    private func roomAhead(_ stream: Int32, _ length: Int) -> Int {
+        let window = min(
+            Int(nghttp2_session_get_remote_window_size(session)),
+            Int(nghttp2_session_get_stream_remote_window_size(session, stream)))
+        let frames = (TransportLimits.outputAheadBytes - loop.staging.count) / (length + WrittenAhead.frameHeaderBytes)
+        return max(0, min(frames, window / length - 1)) * length
+    }
+
+    /// Something else goes out before the payloads that were written ahead: their call keeps them.
+    func keepAhead() {
+        let staging = loop.staging
+        let ahead = staging.ahead
+        guard ahead.count > 0 else { return }
+        staging.ahead = .nothing
+        let slot = loop.calls[ahead.call]
+        slot.pointee.output.keepAhead(ahead.count) { ahead.copy(from: staging.base, to: $0) }
+        queued(slot, ahead.count)
+    }
+
     func onSendData(_ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
-        memcpy(loop.staging.end, header, 9)
-        loop.staging.advance(9 + length)
+        memcpy(loop.staging.end, header, WrittenAhead.frameHeaderBytes)
+        loop.staging.advance(WrittenAhead.frameHeaderBytes + length)
         pings.sent()
         return loop.staging.isFull ? NGHTTP2_ERR_PAUSE.rawValue : 0
     }

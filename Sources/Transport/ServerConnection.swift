@@ -35,6 +35,8 @@ final class ServerConnection: ChannelDuplexHandler {
     @exclusivity(unchecked) var openCalls = 0
     /// The call whose header list is being received.
     @exclusivity(unchecked) var currentHead = CallTable.none
+    /// The call whose output was read last.
+    @exclusivity(unchecked) var lastReadCall = CallTable.none
     /// What that list has brought so far.
     @exclusivity(unchecked) var headParts: HeadParts = []
     /// Calls whose request lies in the read being parsed.
@@ -181,6 +183,7 @@ final class ServerConnection: ChannelDuplexHandler {
                 turn += buffer.readableBytes
                 loop.counters.bytesSent.add(buffer.readableBytes)
                 context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+                if wasFull, isHeldBack(context) { loop.staging.isHeldBack() }
             }
             tellAfterSending()
             if !wasFull { break }
@@ -202,17 +205,25 @@ final class ServerConnection: ChannelDuplexHandler {
         closeIfDone(context)
     }
 
+    /// Whether the channel still has bytes that the socket did not take.
+    private func isHeldBack(_ context: ChannelHandlerContext) -> Bool {
+        guard let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes) else { return true }
+        return waiting > 0
+    }
+
     private func emit() {
         while !loop.staging.isFull {
             var bytes: UnsafePointer<UInt8>?
             let length = nghttp2_session_mem_send(session, &bytes)
             if length < 0 {
                 closing = .whenFlushed
-                return
+                break
             }
-            if length == 0 { return }
+            if length == 0 { break }
+            keepAhead()
             loop.staging.append(bytes.unsafelyUnwrapped, length)
         }
+        keepAhead()
     }
 
     // MARK: Closing

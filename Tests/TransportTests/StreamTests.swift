@@ -133,6 +133,51 @@ import Wire
         await test.stop()
     }
 
+    /// Several large answers on one connection, with messages and small answers between their frames: what a source
+    /// wrote ahead for the next frames must never be lost, doubled or sent with another call's.
+    @Test(arguments: [65_535, 200_000, 4 << 20]) func largeAnswersTakeTurns(window: Int) async throws {
+        let lengths = [900_000, 16_384, 400_001, 16_379, 100_000]
+        let test = try await TestServer.start {
+            $0.add(
+                service: "test.Test", method: "Large", kind: .unary,
+                UnaryMethod { call, bytes in
+                    let length = lengths[Int(bytes[0])]
+                    call.reply(length: length, source: CountingSource(length: length))
+                })
+            $0.add(
+                service: "test.Test", method: "Parts", kind: .bidirectional,
+                ScriptedStream(opened: { call in
+                    for length in lengths {
+                        call.send { $0.append(byte: 7) }
+                        call.send(length: length, source: CountingSource(length: length))
+                    }
+                    call.finish()
+                }))
+        }
+        var configuration = ClientConfiguration()
+        configuration.streamWindowBytes = window
+        configuration.connectionWindowBytes = window
+        let client = try await TestClient.connect(to: test.listener.address, configuration)
+        for round in 0..<2 {
+            let (_, parts) = await client.open("/test.Test/Parts")
+            var tags: [(Int, UInt64)] = []
+            for index in 0..<lengths.count {
+                let which = (index + round) % lengths.count
+                tags.append((which, await client.begin("/test.Test/Large", [UInt8(which)]).1))
+                #expect(await client.unary("/test.Test/Echo", [UInt8(index)]).messages == [[UInt8(index)]])
+            }
+            for (which, tag) in tags {
+                let messages = await client.outcome(tag).messages
+                #expect((messages == [CountingSource.expected(lengths[which])]) as Bool, "answer \(which)")
+            }
+            let messages = await client.outcome(parts).messages
+            #expect((messages == lengths.flatMap { [[7], CountingSource.expected($0)] }) as Bool)
+        }
+        await client.close()
+        try await test.checkNothingLeft()
+        await test.stop()
+    }
+
     @Test func sourcesMayStallFailAndBeCancelled() async throws {
         let stalling = CountingSource(length: 100_000, stallsAt: 40_000)
         let failing = CountingSource(length: 100_000, failsAt: 50_000)

@@ -114,14 +114,32 @@ import Wire
                     arena.clear()
                 default:
                     let size = Int.random(in: 1...600, using: &generator)
-                    var target = [UInt8](repeating: 0, count: size)
-                    let (count, result) = target.withUnsafeMutableBytes {
-                        queue.pull(into: $0.baseAddress!, length: size, arena: arena.base)
+                    let frames = Int.random(in: 0...3, using: &generator)
+                    let gap = WrittenAhead.frameHeaderBytes
+                    var target = [UInt8](repeating: 0, count: (frames + 1) * (size + gap))
+                    let (count, written, result) = target.withUnsafeMutableBytes {
+                        queue.pull(into: $0.baseAddress!, length: size, ahead: frames * size, gap: gap, arena: arena.base)
                     }
                     #expect(count == min(size, model.count), "seed \(seed)")
                     #expect(Array(target[..<count]) == Array(model[..<count]), "seed \(seed)")
                     #expect(result == .filled || model.count == count)
                     model.removeFirst(count)
+                    guard written > 0 else { break }
+                    // Some of what was written ahead goes out from where it is, the queue keeps the rest.
+                    #expect(written <= frames * size)
+                    var ahead = WrittenAhead(call: 0, position: count + gap, frameBytes: size, count: written)
+                    while ahead.count > 0, Bool.random(using: &generator) {
+                        let next = ahead.next
+                        #expect(Array(target[ahead.position..<ahead.position + next]) == Array(model[..<next]), "seed \(seed)")
+                        model.removeFirst(next)
+                        queue.takeAhead(next)
+                        ahead.takeNext()
+                    }
+                    if ahead.count > 0 {
+                        target.withUnsafeMutableBytes { bytes in
+                            queue.keepAhead(ahead.count) { ahead.copy(from: bytes.baseAddress!, to: $0) }
+                        }
+                    }
                 }
                 held = queue.heldBytes
                 #expect(held <= model.count)

@@ -55,16 +55,16 @@ final class RangeBody: BodySource {
         length = header.count + cursor.encodedLength
     }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    func read(into buffer: GappedBuffer) throws -> Int {
         var filled = 0
         if headerSent < header.count {
             filled = min(buffer.count, header.count - headerSent)
-            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: header.bytes[headerSent..<headerSent + filled]))
+            buffer.copy(UnsafeRawBufferPointer(rebasing: header.bytes[headerSent..<headerSent + filled]), to: 0)
             headerSent += filled
         }
         if filled < buffer.count {
             do {
-                filled += try cursor.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+                filled += try cursor.read(into: buffer.suffix(from: filled))
             } catch {
                 throw node.readFailed(error)
             }

@@ -10,6 +10,11 @@ enum StoreLimits {
     static let joinedReadBytes = 96 * 1024
     /// Bytes between two records that are read along to save a call.
     static let joinedReadGap = 1024
+    /// The same where the kernel puts each record in its place.
+    static let scatteredReadBytes = 256 * 1024
+    /// Records of this size on average are read straight into their places; smaller ones are copied there, because a
+    /// place costs the kernel about as much as copying this much.
+    static let scatteredRecordBytesMin = 512
     /// Versions visited by one slice of a purge or a squeeze (well below a millisecond).
     static let versionsPerSlice = 256
     /// Dead versions that may wait for a squeeze, beside a quarter of all.

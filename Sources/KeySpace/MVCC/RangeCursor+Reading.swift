@@ -40,13 +40,18 @@ extension RangeCursor {
     /// Holds the lock for some hundreds of locations at a time and reads the records without it. The bytes of
     /// one call are bounded by the buffer, so the caller decides how long a slice is.
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) -> Int {
+        try read(into: GappedBuffer(buffer))
+    }
+
+    /// The same into memory with gaps: records go from the disk's cache straight to where they are sent from.
+    public func read(into buffer: GappedBuffer) throws(StorageError) -> Int {
         precondition(isReady, "an answer is read before its length is known")
         if let failure { throw failure }
         var written = 0
         while written < buffer.count {
             if stagedOffset < staged.count {
                 let count = min(staged.count - stagedOffset, buffer.count - written)
-                memcpy(buffer.baseAddress! + written, staged.base + stagedOffset, count)
+                buffer.copy(UnsafeRawBufferPointer(start: staged.base + stagedOffset, count: count), to: written)
                 stagedOffset += count
                 written += count
                 continue
@@ -62,7 +67,7 @@ extension RangeCursor {
             }
             if nextSlot == slots.count { refill() }
             precondition(nextSlot < slots.count, "an answer lost keys of its pinned revision")
-            let count = try copyElements(into: UnsafeMutableRawBufferPointer(rebasing: buffer[written...]))
+            let count = try copyElements(into: buffer.suffix(from: written))
             written += count
             if count == 0 { try stageElement() }
         }
@@ -70,7 +75,7 @@ extension RangeCursor {
     }
 
     /// Copies the next whole elements that fit; returns their bytes.
-    private func copyElements(into target: UnsafeMutableRawBufferPointer) throws(StorageError) -> Int {
+    private func copyElements(into target: GappedBuffer) throws(StorageError) -> Int {
         var position = 0
         let first = nextSlot
         // Garbage collection may move records between the look-up and the read; the pin keeps the old places.
@@ -84,19 +89,19 @@ extension RangeCursor {
                 let body = plan.bodyLength(record)
                 let header = 1 + varintSize(UInt64(body))
                 guard position + header + body <= target.count else { break }
-                writeHeader(body, at: target.baseAddress! + position)
+                writeHeader(body, header, at: position, of: target)
                 position += header
                 if case .stored = plan.content {
                     batch.append(BatchElement(location: record.pointee.location, offset: position))
                 } else {
-                    copyKeyHeader(record, to: target.baseAddress! + position)
+                    copyKeyHeader(record, to: position, of: target)
                 }
                 position += body
                 nextSlot += 1
             }
         }
         do {
-            try readBatch(into: target)
+            try readBatch(position, into: target)
         } catch {
             store.log.unpinReads(pin)
             nextSlot = first
@@ -107,23 +112,27 @@ extension RangeCursor {
         return position
     }
 
-    private func writeHeader(_ length: Int, at pointer: UnsafeMutableRawPointer) {
-        pointer.storeBytes(of: 2 << 3 | 2, as: UInt8.self)
+    @inline(__always)
+    private func writeHeader(_ length: Int, _ size: Int, at position: Int, of target: GappedBuffer) {
+        // Tag and length as one little-endian number: six bytes at most, lengths are 32-bit numbers.
+        var bytes = UInt64(2 << 3 | 2)
         var value = UInt64(length)
-        var offset = 1
+        var shift: UInt64 = 8
         while value >= 0x80 {
-            pointer.storeBytes(of: UInt8(truncatingIfNeeded: value) | 0x80, toByteOffset: offset, as: UInt8.self)
+            bytes |= (value & 0x7F | 0x80) << shift
             value >>= 7
-            offset += 1
+            shift += 8
         }
-        pointer.storeBytes(of: UInt8(value), toByteOffset: offset, as: UInt8.self)
+        bytes |= value << shift
+        bytes = bytes.littleEndian
+        withUnsafeBytes(of: &bytes) { target.copy(UnsafeRawBufferPointer(rebasing: $0[..<size]), to: position) }
     }
 
-    private func copyKeyHeader(_ record: UnsafeMutablePointer<VersionRecord>, to pointer: UnsafeMutableRawPointer) {
+    private func copyKeyHeader(_ record: UnsafeMutablePointer<VersionRecord>, to position: Int, of target: GappedBuffer) {
         staged.clear()
         stagedOffset = 0
         encodeKeyHeader(record)
-        memcpy(pointer, staged.base, staged.count)
+        target.copy(staged.bytes, to: position)
         staged.clear()
     }
 
@@ -163,13 +172,14 @@ extension RangeCursor {
         elementsRead += 1
     }
 
-    private func readBatch(into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
-        guard batch.count > 1 else {
-            if let only = batch.first { try store.log.read(only.location, into: only.slice(of: target)) }
-            return
-        }
+    /// - Parameter bytes: what the batch's elements take in the answer.
+    private func readBatch(_ bytes: Int, into target: GappedBuffer) throws(StorageError) {
+        guard batch.count > 0 else { return }
         // In the order of the log: what was written together is read with one call, and a disk reads forwards.
-        batch.sort { $0.location.segment != $1.location.segment ? $0.location.segment < $1.location.segment : $0.location.offset < $1.location.offset }
+        if !isInLogOrder { batch.sort { $0.location.isBefore($1.location) } }
+        // Records that are being written lie in memory; only an entry's own answer meets them.
+        let isScattered = !inEntry && bytes >= batch.count * StoreLimits.scatteredRecordBytesMin
+        let joinedBytes = isScattered ? StoreLimits.scatteredReadBytes : StoreLimits.joinedReadBytes
         var first = 0
         while first < batch.count {
             let start = batch[first].location
@@ -178,22 +188,32 @@ extension RangeCursor {
             while next < batch.count {
                 let location = batch[next].location
                 guard location.segment == start.segment, location.offset <= end + UInt64(StoreLimits.joinedReadGap),
-                    location.offset + UInt64(location.length) - start.offset <= UInt64(StoreLimits.joinedReadBytes)
+                    location.offset + UInt64(location.length) - start.offset <= UInt64(joinedBytes)
                 else { break }
                 end = location.offset + UInt64(location.length)
                 next += 1
             }
-            if next == first + 1 {
-                try store.log.read(start, into: batch[first].slice(of: target))
+            let length = Int(end - start.offset)
+            if isScattered {
+                try readScattered(first..<next, into: target)
             } else {
-                try readRun(first..<next, length: Int(end - start.offset), into: target)
+                try readRun(first..<next, length: length, into: target)
             }
             first = next
         }
     }
 
-    /// Reads several records with what lies between them, and copies each to its place.
-    private func readRun(_ run: Range<Int>, length: Int, into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    private var isInLogOrder: Bool {
+        var index = 1
+        while index < batch.count {
+            guard batch[index - 1].location.isBefore(batch[index].location) else { return false }
+            index += 1
+        }
+        return true
+    }
+
+    /// Reads several small records with what lies between them, and copies each to its place.
+    private func readRun(_ run: Range<Int>, length: Int, into target: GappedBuffer) throws(StorageError) {
         let start = batch[run.lowerBound].location
         scratch.clear()
         scratch.reserve(length)
@@ -201,9 +221,51 @@ extension RangeCursor {
             segment: start.segment, offset: start.offset,
             into: UnsafeMutableRawBufferPointer(start: scratch.base, count: length))
         for element in batch[run] {
-            memcpy(
-                target.baseAddress! + element.offset, scratch.base + Int(element.location.offset - start.offset),
-                Int(element.location.length))
+            let distance = Int(element.location.offset - start.offset)
+            target.copy(
+                UnsafeRawBufferPointer(start: scratch.base + distance, count: Int(element.location.length)), to: element.offset)
+        }
+    }
+
+    /// Has the kernel put each record of a run in its place, and what lies between them where nobody looks.
+    private func readScattered(_ run: Range<Int>, into target: GappedBuffer) throws(StorageError) {
+        scratch.clear()
+        scratch.reserve(StoreLimits.joinedReadGap)
+        var index = run.lowerBound
+        while index < run.upperBound {
+            let start = batch[index].location
+            var end = start.offset
+            places.removeAll(keepingCapacity: true)
+            while index < run.upperBound {
+                let element = batch[index]
+                let pieces = target.pieceCount(element.offset, Int(element.location.length))
+                // One more for what lies in front of it.
+                guard places.count + 1 + pieces <= FileLimits.vectorsMax else { break }
+                if element.location.offset > end {
+                    places.append(iovec(iov_base: scratch.base, iov_len: Int(element.location.offset - end)))
+                }
+                target.forEachPiece(element.offset, Int(element.location.length)) {
+                    places.append(iovec(iov_base: $0.baseAddress, iov_len: $0.count))
+                }
+                end = element.location.offset + UInt64(element.location.length)
+                index += 1
+            }
+            guard !places.isEmpty else {
+                // Cut into more pieces than one call takes: blocks of a few bytes.
+                try readRun(index..<index + 1, length: Int(batch[index].location.length), into: target)
+                index += 1
+                continue
+            }
+            let failure: StorageError? = places.withUnsafeMutableBufferPointer {
+                do throws(StorageError) {
+                    try store.log.read(
+                        segment: start.segment, offset: start.offset, length: Int(end - start.offset), scattered: $0)
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+            if let failure { throw failure }
         }
     }
 }
@@ -212,8 +274,11 @@ extension RangeCursor {
 struct BatchElement {
     var location: RecordLocation
     var offset: Int
+}
 
-    func slice(of target: UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + Int(location.length)])
+extension RecordLocation {
+    @inline(__always)
+    func isBefore(_ other: RecordLocation) -> Bool {
+        segment != other.segment ? segment < other.segment : offset < other.offset
     }
 }

@@ -4,6 +4,10 @@
 import Storage
 import Wire
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// A range answer on its way. Belongs to one thread at a time; pins its revision while it lives.
 ///
 /// In a running entry the apply thread holds the lock already; there the cursor neither locks nor pins.
@@ -53,6 +57,7 @@ public final class RangeCursor {
     var stagedOffset = 0
     let scratch = ByteSink(capacity: 64)
     var batch: [BatchElement] = []
+    var places: [iovec] = []
     /// What stopped a sort by value.
     var failure: StorageError?
 

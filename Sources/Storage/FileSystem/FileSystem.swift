@@ -1,11 +1,18 @@
 // What the storage layer needs of a file system. Two conformers: the kernel's (PosixFileSystem) and one that loses
 // power on demand (StorageSimulation).
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// An open file. Reads and writes name their offset, so any thread may use it.
 public protocol File: AnyObject, Sendable {
     var path: String { get }
     /// Reads until the buffer is full or the file ends; returns how many bytes it read.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(StorageError) -> Int
+    /// Reads into several places, one filled after the other, until they are full or the file ends; returns how many
+    /// bytes it read. At most `FileLimits.vectorsMax` places; what they say afterwards is undefined.
+    func read(scattered places: UnsafeMutableBufferPointer<iovec>, at offset: UInt64) throws(StorageError) -> Int
     /// Writes everything or throws; after an error any part may have been written.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError)
     /// Makes content and size durable (fdatasync).
@@ -17,6 +24,24 @@ public protocol File: AnyObject, Sendable {
     /// Locks the file against other processes until it is closed; throws `.locked` at once if it is taken.
     func lock() throws(StorageError)
     func close()
+}
+
+extension File {
+    public func read(scattered places: UnsafeMutableBufferPointer<iovec>, at offset: UInt64) throws(StorageError) -> Int {
+        var done = 0
+        for place in places {
+            let count = try read(
+                into: UnsafeMutableRawBufferPointer(start: place.iov_base, count: place.iov_len), at: offset + UInt64(done))
+            done += count
+            if count < place.iov_len { break }
+        }
+        return done
+    }
+}
+
+public enum FileLimits {
+    /// Places of one scattered read (the kernel's IOV_MAX).
+    public static let vectorsMax = 1024
 }
 
 public enum OpenMode: Sendable {

@@ -45,6 +45,34 @@ final class PosixFile: File {
         return done
     }
 
+    func read(scattered places: UnsafeMutableBufferPointer<iovec>, at offset: UInt64) throws(StorageError) -> Int {
+        precondition(places.count <= FileLimits.vectorsMax)
+        var done = 0
+        var first = 0
+        while first < places.count {
+            let answer = retryingInterrupts {
+                preadv(fd, places.baseAddress! + first, Int32(places.count - first), off_t(offset) + off_t(done))
+            }
+            switch answer {
+            case .success(0): return done
+            case .success(let count):
+                done += count
+                // Nearly always everything; otherwise it goes on in the middle of a place.
+                var left = count
+                while first < places.count, left >= places[first].iov_len {
+                    left -= places[first].iov_len
+                    first += 1
+                }
+                if left > 0 {
+                    places[first].iov_base += left
+                    places[first].iov_len -= left
+                }
+            case .failure(let error): throw StorageError(.read, path, errno: error.code)
+            }
+        }
+        return done
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
         var done = 0
         while done < bytes.count {

@@ -29,6 +29,38 @@ extension RevisionLog {
         epochs.leave(pin)
     }
 
+    /// Reads `length` bytes of a segment, all of them written, into several places one after the other.
+    ///
+    /// - Parameter places: `FileLimits.vectorsMax` at most; their content is used up.
+    public func read(
+        segment id: UInt32, offset: UInt64, length: Int, scattered places: UnsafeMutableBufferPointer<iovec>
+    ) throws(StorageError) {
+        let pin = epochs.enter()
+        let failure: StorageError?
+        if let found = table.find(id) {
+            failure = found._withUnsafeGuaranteedRef { segment in
+                do throws(StorageError) {
+                    guard offset + UInt64(length) <= segment.written else {
+                        throw StorageError(.read, segment.path, .refused("\(length) bytes at \(offset) are not written"))
+                    }
+                    let count = try segment.file!.read(scattered: places, at: offset)
+                    if count != length { throw endsEarly(segment, at: offset + UInt64(count)) }
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+        } else {
+            failure = StorageError(.read, directory, .stale)
+        }
+        epochs.leave(pin)
+        if let failure { throw failure }
+    }
+
+    private func endsEarly(_ segment: Segment, at end: UInt64) -> StorageError {
+        StorageError(.read, segment.path, .corrupt("the file ends at \(end), \(segment.written) bytes were written"))
+    }
+
     @inline(__always)
     private func readPinned(_ id: UInt32, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
         guard let found = table.find(id) else { throw StorageError(.read, directory, .stale) }
@@ -54,11 +86,7 @@ extension RevisionLog {
             return try copyPending(segment, written, UnsafeMutableRawBufferPointer(rebasing: buffer[head...]))
         }
         let count = try segment.file!.read(into: buffer, at: offset)
-        guard count == buffer.count else {
-            throw StorageError(
-                .read, segment.path,
-                .corrupt("the file ends at \(offset + UInt64(count)), \(segment.written) bytes were written"))
-        }
+        if count != buffer.count { throw endsEarly(segment, at: offset + UInt64(count)) }
     }
 
     private func copyPending(_ segment: Segment, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {

@@ -157,7 +157,7 @@ extension ClientConnection {
 
     func onRead(_ index: UInt32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>) -> Int {
         let slot = Int(index)
-        let (count, _) = slots[slot].output.pull(
+        let (count, _, _) = slots[slot].output.pull(
             into: output.end + 9, length: min(length, output.room - 9), arena: arena.base)
         if slots[slot].owesWritable, slots[slot].output.heldBytes < TransportLimits.queuedLowBytes {
             slots[slot].owesWritable = false

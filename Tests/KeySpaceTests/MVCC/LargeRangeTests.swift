@@ -99,6 +99,51 @@ import Wire
         #expect(store.statistics.pendingCompactions == 0)
     }
 
+    /// Records of all sizes into memory with gaps, as frames are filled: the same bytes, and the gaps stay as they were.
+    @Test func recordsGoStraightIntoFrames() throws {
+        var random = SplitMix64(seed: 11)
+        apply(2) {
+            for number in 0..<200 { put(number, [UInt8](repeating: UInt8(number % 251), count: Int(random.next() % 3_000))) }
+        }
+        // An order in the log that is not the keys'.
+        apply(3) {
+            for _ in 0..<150 {
+                put(Int(random.next() % 200), (0..<Int(random.next() % 20_000)).map { UInt8(truncatingIfNeeded: $0) })
+            }
+        }
+        var shape = everything
+        shape.limit = 250
+        let expected = ByteSink()
+        let whole = try answer(shape)
+        while !whole.isReady { whole.cursor!.step() }
+        try whole.write(to: expected)
+        for round in 0..<12 {
+            let pulled = try answer(shape)
+            while !pulled.isReady { pulled.cursor!.step() }
+            var bytes: [UInt8] = []
+            while true {
+                let block = round == 0 ? 3 : 1 + Int(random.next() % 20_000)
+                let gap = Int(random.next() % 12)
+                let start = Int(random.next() % UInt64(block))
+                let count = 1 + Int(random.next() % 300_000)
+                let blocks = (start + count + block - 1) / block
+                var memory = [UInt8](repeating: 0xEE, count: blocks * (block + gap))
+                let read = try memory.withUnsafeMutableBytes {
+                    try pulled.cursor!.read(
+                        into: GappedBuffer(base: $0.baseAddress!, blockBytes: block, gapBytes: gap, start: start, count: count))
+                }
+                if read == 0 { break }
+                for position in 0..<blocks {
+                    let first = position * (block + gap)
+                    bytes += memory[first + (position == 0 ? start : 0)..<first + min(block, start + read - position * block)]
+                    guard start + read > (position + 1) * block else { break }
+                    #expect((memory[first + block..<first + block + gap].allSatisfy { $0 == 0xEE }) as Bool)
+                }
+            }
+            #expect((bytes == expected.array()) as Bool, "round \(round)")
+        }
+    }
+
     @Test(arguments: [20_000, 39_999, 40_000, 50_000] as [Int64])
     func limitsBeyondOneWindow(limit: Int64) throws {
         for revision in [0, 2] as [Int64] {

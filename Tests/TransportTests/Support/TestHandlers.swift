@@ -127,20 +127,25 @@ final class CountingSource: BodySource, @unchecked Sendable {
         self.stallsAt = stallsAt
     }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    func read(into buffer: GappedBuffer) throws -> Int {
         if let failsAt, position >= failsAt { throw Broken() }
         if let stall = stallsAt, position >= stall {
             stallsAt = nil
             onStall?()
             return 0
         }
-        let count = min(buffer.count, length - position)
-        for index in 0..<count { buffer[index] = UInt8((position + index) % 251) }
+        // Both apply where they say, however much is asked for.
+        let end = [length, failsAt, stallsAt].compactMap { $0 }.min()!
+        let count = min(buffer.count, end - position, Self.pattern.count - 251)
+        let first = position % 251
+        Self.pattern.withUnsafeBytes { buffer.copy(UnsafeRawBufferPointer(rebasing: $0[first..<first + count]), to: 0) }
         position += count
         return count
     }
 
     func cancelled() { wasCancelled.withLock { $0 = true } }
+
+    private static let pattern = expected(251 * 1024)
 
     static func expected(_ length: Int) -> [UInt8] { (0..<length).map { UInt8($0 % 251) } }
 }
