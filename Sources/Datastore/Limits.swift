@@ -30,6 +30,10 @@ enum ServerLimits {
     static let simpleTokensMax = 100_000
     /// Password hashes waiting to be computed. Beyond: `etcdserver: too many requests`.
     static let passwordJobsMax = 256
+    /// Lock, Campaign and Observe calls that wait, each with a watcher. Beyond: `etcdserver: too many requests`.
+    static let claimsMax = 100_000
+    /// TTL of the lease that is granted to a Lock or Campaign without one (etcd's session default).
+    static let claimLeaseSeconds: Int64 = 60
     /// Time that open connections get to finish their calls when the server stops.
     static let drainMilliseconds: Int64 = 500
 }

@@ -65,7 +65,12 @@ final class LoopContext: @unchecked Sendable {
             for proposal in refused {
                 metrics.server.proposalsPending.decrement()
                 metrics.server.proposalsFailed.increment()
-                if case .call(let call) = proposal.target { call.fail(node.consensus.isStopping ? .stopped : .tooManyRequests) }
+                let error = node.consensus.isStopping ? CallError.stopped : .tooManyRequests
+                switch proposal.target {
+                case .call(let call): call.fail(error)
+                case .loop(let reply): reply.completion(.failure(error))
+                case .server(let completion): completion(error)
+                }
             }
         }
         if !reads.isEmpty {

@@ -59,6 +59,7 @@ final class Node: Sendable {
     let consensus = ConsensusView()
     let inbox = Inbox()
     let health = HealthService()
+    let claims = ClaimCount()
     let ids: RequestIDGenerator
     let tokens: AuthTokens
     let metrics: NodeMetrics

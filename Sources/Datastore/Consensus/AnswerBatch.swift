@@ -28,8 +28,10 @@ final class AnswerBatch: @unchecked Sendable {
     /// Reads that may be served now.
     private(set) var reads: [PendingRead] = []
     private var slowWrites: [SlowWrite] = []
+    /// Answers to the server itself.
+    private var replies: [(reply: LoopReply, result: Result<Range<Int>, CallError>)] = []
 
-    var isEmpty: Bool { answers.isEmpty && reads.isEmpty }
+    var isEmpty: Bool { answers.isEmpty && reads.isEmpty && replies.isEmpty }
 
     func add(_ call: Call, from offset: Int) {
         answers.append(Answer(call: call, offset: offset, length: sink.count - offset, error: nil))
@@ -38,6 +40,9 @@ final class AnswerBatch: @unchecked Sendable {
     func add(_ call: Call, failed error: CallError) {
         answers.append(Answer(call: call, offset: 0, length: 0, error: error))
     }
+
+    func add(_ reply: LoopReply, from offset: Int) { replies.append((reply, .success(offset..<sink.count))) }
+    func add(_ reply: LoopReply, failed error: CallError) { replies.append((reply, .failure(error))) }
 
     func add(_ read: PendingRead) { reads.append(read) }
     func add(_ slow: SlowWrite) { slowWrites.append(slow) }
@@ -54,6 +59,7 @@ final class AnswerBatch: @unchecked Sendable {
                 answer.call.reply { $0.append(message) }
             }
         }
+        for (reply, result) in replies { reply.completion(result.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }) }
         for read in reads where read.call.isAlive {
             read.request.withUnsafeBytes { read.handler.serve(read.call, $0) }
         }

@@ -175,6 +175,9 @@ final class ConsensusLoop: @unchecked Sendable {
         case .call(let call):
             let batch = answers[call.loop.index]
             if let error { batch.add(call, failed: error) } else { batch.add(call, from: offset) }
+        case .loop(let reply):
+            let batch = answers[reply.loop]
+            if let error { batch.add(reply, failed: error) } else { batch.add(reply, from: offset) }
         }
     }
 
@@ -393,7 +396,11 @@ final class ConsensusLoop: @unchecked Sendable {
             }
             let waiter = waiting.isEmpty ? nil : waiting.removeValue(forKey: request.id)
             var sink: ByteSink?
-            if case .call(let call)? = waiter?.target { sink = answers[call.loop.index].sink }
+            switch waiter?.target {
+            case .call(let call): sink = answers[call.loop.index].sink
+            case .loop(let reply): sink = answers[reply.loop].sink
+            case .server, nil: break
+            }
             let offset = sink?.count ?? 0
             let began = monotonicNow()
             let versionBefore = request.kind == .clusterVersionSet ? node.keySpace.cluster.current.version : nil

@@ -9,6 +9,8 @@ enum ReplyTarget: Sendable {
     case call(Call)
     /// The server itself; called on the consensus thread.
     case server(@Sendable (CallError?) -> Void)
+    /// The server as its own client, on an event loop.
+    case loop(LoopReply)
 }
 
 struct Proposal: Sendable {

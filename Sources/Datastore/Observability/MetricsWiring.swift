@@ -30,6 +30,8 @@ enum MetricsWiring {
             "martlet_proposal_bytes_in_flight", help: "Bytes of proposals handed in and not answered yet.")
         let readsWaiting = metrics.registry.gauge(
             "martlet_linearizable_reads_waiting", help: "Reads that wait for a read index.")
+        let claims = metrics.registry.gauge(
+            "martlet_claims_waiting", help: "Lock, Campaign and Observe calls in progress.")
         let connections = metrics.registry.gauge("martlet_connections_open", help: "Client connections open.")
         let calls = metrics.registry.gauge("martlet_calls_open", help: "gRPC calls open.")
         let queued = metrics.registry.gauge(
@@ -47,6 +49,7 @@ enum MetricsWiring {
             inFlight.set(levels.proposals)
             inFlightBytes.set(levels.bytes)
             readsWaiting.set(levels.reads)
+            claims.set(node.claims.value)
             connections.set(loops.reduce(0) { $0 + $1.counters.connectionsOpen.value })
             calls.set(loops.reduce(0) { $0 + $1.counters.callsOpen.value })
             queued.set(loops.reduce(0) { $0 + $1.counters.queuedBytes.value })

@@ -17,8 +17,7 @@ final class LeaseGrantMethod: MethodHandler {
             var request = try LeaseGrantRequest(decoding: bytes)
             try node.checkQuota(cost: QuotaCost.leaseGrant)
             guard request.id == 0 else { return node.propose(.leaseGrant, bytes, for: call) }
-            // The ID must be the same on every member, so it is chosen before the request is proposed.
-            repeat { request.id = Int64.random(in: 1 ... .max) } while node.keySpace.leases.contains(request.id)
+            request.id = node.unusedLeaseID()
             let sink = ByteSink(capacity: 32)
             request.encode(to: sink)
             node.propose(.leaseGrant, sink.bytes, for: call)

@@ -48,6 +48,15 @@ enum ServiceTable {
         methods.add(service: upkeep, method: "HashKV", kind: .unary, HashKVMethod(node))
         methods.add(service: upkeep, method: "Defragment", kind: .unary, DefragmentMethod(node, maintenance))
         methods.add(service: upkeep, method: "MoveLeader", kind: .unary, MoveLeaderMethod(node))
+        let lock = "v3lockpb.Lock"
+        methods.add(service: lock, method: "Lock", kind: .unary, LockMethod(node))
+        methods.add(service: lock, method: "Unlock", kind: .unary, UnlockMethod(node))
+        let election = "v3electionpb.Election"
+        methods.add(service: election, method: "Campaign", kind: .unary, CampaignMethod(node))
+        methods.add(service: election, method: "Proclaim", kind: .unary, ProclaimMethod(node))
+        methods.add(service: election, method: "Leader", kind: .unary, LeaderMethod(node))
+        methods.add(service: election, method: "Observe", kind: .serverStreaming, ObserveMethod(node))
+        methods.add(service: election, method: "Resign", kind: .unary, ResignMethod(node))
         node.health.register(in: &methods)
         return Services(methods: methods)
     }

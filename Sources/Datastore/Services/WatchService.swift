@@ -11,7 +11,7 @@ final class WatchLoop {
     let hub: WatchHub
     private var isSliceScheduled = false
     /// Streams that want to end when there is no leader.
-    private var leaderBound: [ObjectIdentifier: WatchCall] = [:]
+    private var leaderBound: [ObjectIdentifier: any LeaderBoundCall] = [:]
     private var leaderlessSince: UInt64?
 
     init(node: Node, loop: ServerLoop) {
@@ -43,11 +43,15 @@ final class WatchLoop {
 
     func open(_ call: WatchCall, needsLeader: Bool) {
         call.stream = hub.openStream(call, now: monotonicNow())
-        if needsLeader { leaderBound[ObjectIdentifier(call)] = call }
+        if needsLeader { bind(call) }
     }
 
+    /// Ends the call when there is no leader for some time, until it is unbound.
+    func bind(_ call: any LeaderBoundCall) { leaderBound[ObjectIdentifier(call)] = call }
+    func unbind(_ call: any LeaderBoundCall) { leaderBound[ObjectIdentifier(call)] = nil }
+
     func close(_ call: WatchCall) {
-        leaderBound[ObjectIdentifier(call)] = nil
+        unbind(call)
         if let stream = call.stream { hub.closeStream(stream) }
         call.stream = nil
         publishLevels()
@@ -74,7 +78,7 @@ final class WatchLoop {
         let since = leaderlessSince ?? now
         leaderlessSince = since
         guard now - since >= 3 * UInt64(node.configuration.raft.electionMilliseconds) * 1_000_000 else { return }
-        for call in leaderBound.values { call.fail(.noLeader) }
+        for call in Array(leaderBound.values) { call.fail(.noLeader) }
     }
 
     private var told = WatchStatistics()
@@ -93,8 +97,13 @@ final class WatchLoop {
     }
 }
 
+/// A stream that was opened with `hasleader`.
+protocol LeaderBoundCall: AnyObject {
+    func fail(_ error: CallError)
+}
+
 /// One Watch call as the hub sees it.
-final class WatchCall: WatchOutput {
+final class WatchCall: WatchOutput, LeaderBoundCall {
     private let call: Call
     private let loop: WatchLoop
     fileprivate(set) var stream: WatchStream?

@@ -53,6 +53,12 @@ client.put("lib/callback", "z")
 assert heard.wait(10)
 client.cancel_watch(number)
 
+# Locks.
+first, second = client.lock("lib-lock", ttl=20), client.lock("lib-lock", ttl=20)
+assert first.acquire(timeout=5) and first.is_acquired()
+assert second.acquire(timeout=1) is False
+assert first.release() and second.acquire(timeout=5) and second.release()
+
 # Leases.
 lease = client.lease(100)
 client.put("lib/leased", "v", lease=lease)
