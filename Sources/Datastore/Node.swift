@@ -126,19 +126,21 @@ final class Node: Sendable {
     func propose(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, for call: Call, privileged: Bool = false) {
         let id = ids.next()
         let data: [UInt8]
-        do throws(CallError) {
-            if let who = try credentials(call), who.revision != 0 {
-                data = InternalRequest.encode(
-                    kind: kind, body: body, id: id, username: who.username, authRevision: who.revision)
-            } else {
-                data = InternalRequest.encode(kind: kind, body: body, id: id)
-            }
-        } catch {
-            return call.fail(error)
-        }
+        do throws(CallError) { data = try encode(kind, body, id: id, for: call) } catch { return call.fail(error) }
         guard data.count <= configuration.limits.requestBytesMaximum else { return call.fail(.requestTooLarge) }
         loops[call.loop.index].add(
             Proposal(id: id, data: data, target: .call(call), start: monotonicNow(), isPrivileged: privileged), node: self)
+    }
+
+    /// A proposal's bytes with the name of who asks.
+    func encode(
+        _ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, id: UInt64, for call: Call
+    ) throws(CallError) -> [UInt8] {
+        if let who = try credentials(call), who.revision != 0 {
+            return InternalRequest.encode(
+                kind: kind, body: body, id: id, username: who.username, authRevision: who.revision)
+        }
+        return InternalRequest.encode(kind: kind, body: body, id: id)
     }
 
     /// Proposes a request of the server's own. `completion` runs on the consensus thread, or on this one if

@@ -19,19 +19,24 @@ final class LoopReply: Sendable {
 }
 
 extension Node {
-    /// Proposes a request; `completion` gets the response's bytes on the loop, never before this returns.
+    /// Proposes a request in the name of a call's sender; `completion` gets the response's bytes on the call's
+    /// loop, never before this returns.
     func propose(
-        _ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, on loop: ServerLoop, privileged: Bool = false,
+        _ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, onBehalfOf call: Call,
         completion: @escaping @Sendable (Result<UnsafeRawBufferPointer, CallError>) -> Void
     ) {
         let id = ids.next()
-        let data = InternalRequest.encode(kind: kind, body: body, id: id)
-        guard data.count <= configuration.limits.requestBytesMaximum else {
-            return loop.execute { completion(.failure(.requestTooLarge)) }
+        let loop = call.loop
+        let data: [UInt8]
+        do throws(CallError) {
+            data = try encode(kind, body, id: id, for: call)
+            guard data.count <= configuration.limits.requestBytesMaximum else { throw .requestTooLarge }
+        } catch {
+            return loop.execute { completion(.failure(error)) }
         }
         let reply = LoopReply(loop: loop.index, completion: completion)
         loops[loop.index].add(
-            Proposal(id: id, data: data, target: .loop(reply), start: monotonicNow(), isPrivileged: privileged), node: self)
+            Proposal(id: id, data: data, target: .loop(reply), start: monotonicNow(), isPrivileged: false), node: self)
     }
 
     /// Calls back on the loop when what was acknowledged before may be read here; at once if it may be already.

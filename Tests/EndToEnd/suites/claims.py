@@ -388,6 +388,43 @@ class Libraries(Claims):
         self.assertIn("second", outcome["done"].stdout)
 
 
+class Rights(Case):
+    """With authentication on, the service has the rights of who calls."""
+
+    def test_rights(self):
+        with Server() as server, Client(server.address) as client:
+            call = client.call
+            for user in ("root", "u"):
+                call("Auth.UserAdd", name=user, password=user)
+            call("Auth.RoleAdd", name="mine")
+            call("Auth.RoleGrantPermission", name="mine",
+                 perm=api.authpb.Permission(permType=2, key=b"mine", range_end=b"minf"))
+            call("Auth.UserGrantRole", user="u", role="mine")
+            call("Auth.UserGrantRole", user="root", role="root")
+            call("Auth.AuthEnable")
+            token = [("token", call("Auth.Authenticate", name="u", password="u").token)]
+            held = call("Lock.Lock", name=b"mine", metadata=token)
+            with self.fails(Code.UNKNOWN, "etcdserver: permission denied"):
+                call("Lock.Lock", name=b"theirs", metadata=token)
+            with self.fails(Code.UNKNOWN, "etcdserver: permission denied"):
+                call("Election.Leader", name=b"theirs", metadata=token)
+            with self.fails(Code.UNKNOWN, "etcdserver: user name is empty"):
+                call("Lock.Lock", name=b"mine")
+            with self.fails(Code.UNKNOWN, "etcdserver: user name is empty"):
+                call("Lock.Unlock", key=held.key)
+            with self.fails(Code.UNKNOWN, "etcdserver: invalid auth token"):
+                call("Lock.Unlock", key=held.key, metadata=[("token", "none.1")])
+            waiter = client.stub("Lock.Lock").future(
+                api.v3lockpb.LockRequest(name=b"mine"), timeout=20, metadata=token)
+            while call("KV.Range", key=b"mine/", range_end=b"mine0", count_only=True, metadata=token).count != 2:
+                time.sleep(0.01)
+            call("Lock.Unlock", key=held.key, metadata=token)
+            leader = call("Election.Campaign", name=b"mine-election", value=b"v", metadata=token).leader
+            self.assertEqual(call("Election.Leader", name=b"mine-election", metadata=token).kv.value, b"v")
+            self.assertTrue(waiter.result(20).key.startswith(b"mine/"))
+            call("Election.Resign", leader=leader, metadata=token)
+
+
 class Restart(Case):
     def test_waiters_come_back_to_their_keys(self):
         with Server() as server:

@@ -39,7 +39,7 @@ final class Claim: @unchecked Sendable {
     init(_ purpose: Purpose, _ request: ClaimRequest, _ call: Call, _ node: Node) {
         self.purpose = purpose
         self.call = call
-        client = InnerClient(node: node, loop: call.loop)
+        client = InnerClient(node, call)
         name = [UInt8](request.name)
         prefix = ClaimPrefix(name: request.name)
         value = [UInt8](request.value)
@@ -198,13 +198,17 @@ final class Claim: @unchecked Sendable {
         call.fail(error.fromInside)
     }
 
-    /// Takes the key away, unless it is another one by now.
+    /// Takes the key away, unless it is another one by now. The server does so by its own right: who sent the call
+    /// may be gone.
     private func release() {
         end()
         let log = node.log
-        client.txn(ClaimRequests.resign(key, created: revision)) { result in
-            guard case .failure(let error) = result else { return }
-            log.warn("failed to release the key of an abandoned claim; its lease ends it", .error(error.message))
+        let request = ClaimRequests.resign(key, created: revision)
+        withExtendedLifetime(request) {
+            node.propose(.txn, request.bytes) { error in
+                guard let error else { return }
+                log.warn("failed to release the key of an abandoned claim; its lease ends it", .error(error.message))
+            }
         }
     }
 

@@ -115,16 +115,24 @@ extension CallError {
     }
 }
 
-/// The requests of one call to itself. Confined to the call's event loop.
+/// The requests that the server makes to itself on behalf of a call, with the rights of who sent it. Confined to
+/// the call's event loop.
 struct InnerClient: Sendable {
     let node: Node
+    let call: Call
     let loop: ServerLoop
+
+    init(_ node: Node, _ call: Call) {
+        self.node = node
+        self.call = call
+        loop = call.loop
+    }
 
     typealias Completion = @Sendable (Result<MessageView, CallError>) -> Void
 
     private func propose(_ kind: InternalRequestKind, _ body: ByteSink, _ completion: @escaping Completion) {
         withExtendedLifetime(body) {
-            node.propose(kind, body.bytes, on: loop) { result in
+            node.propose(kind, body.bytes, onBehalfOf: call) { result in
                 completion(result.map { bytes in
                     guard let view = try? MessageView(decoding: bytes) else { preconditionFailure("apply answered \(kind) with no message") }
                     return view
@@ -175,14 +183,22 @@ struct InnerClient: Sendable {
             request.withUnsafeBytes { bytes in
                 guard let query = try? RangeRequest(decoding: bytes) else { preconditionFailure("a range of ours cannot be read") }
                 let answer: RangeAnswer
-                do throws(CallError) { answer = try node.store.range(query) } catch { return completion(.failure(error)) }
+                do throws(CallError) {
+                    answer = try node.authorizedRead(call) { (auth, who) throws(CallError) in
+                        try auth.check(who, query)
+                    } _: { () throws(CallError) in
+                        try node.store.range(query)
+                    }
+                } catch {
+                    return completion(.failure(error))
+                }
                 node.metrics.mvcc.ranges.increment()
                 walk(Walk(answer), completion)
             }
         }
     }
 
-    /// A long walk over the index is done in slices, between which the loop serves others.
+    /// A long walk over the index goes in slices, between which the loop serves others.
     private func walk(_ walk: Walk, _ completion: @escaping @Sendable (Result<FirstKey, CallError>) -> Void) {
         guard walk.answer.isReady else {
             return loop.execute {

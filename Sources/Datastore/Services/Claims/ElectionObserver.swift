@@ -39,7 +39,7 @@ final class ElectionObserver: LeaderBoundCall, @unchecked Sendable {
     init(_ prefix: ClaimPrefix, _ call: Call, _ node: Node) {
         self.prefix = prefix
         self.call = call
-        client = InnerClient(node: node, loop: call.loop)
+        client = InnerClient(node, call)
     }
 
     /// Reads who leads; without anybody waits for the first key.

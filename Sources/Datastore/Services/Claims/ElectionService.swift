@@ -27,7 +27,7 @@ final class ProclaimMethod: MethodHandler {
             let request = try LeaderKeyRequest(decoding: bytes)
             guard let leader = request.leader else { throw CallError.leaderMissing }
             let (key, revision, value) = ([UInt8](leader.key), leader.revision, [UInt8](request.value))
-            let client = InnerClient(node: node, loop: call.loop)
+            let client = InnerClient(node, call)
             client.lease(leader.lease) { lease in
                 switch lease {
                 case .failure(let error): call.fail(error.fromInside)
@@ -54,7 +54,7 @@ final class ResignMethod: MethodHandler {
         do {
             guard let leader = try LeaderKeyRequest(decoding: bytes).leader else { throw CallError.leaderMissing }
             let request = ClaimRequests.resign([UInt8](leader.key), created: leader.revision)
-            InnerClient(node: node, loop: call.loop).txn(request) { call.answerHeader(of: $0) }
+            InnerClient(node, call).txn(request) { call.answerHeader(of: $0) }
         } catch {
             call.fail(CallError(anything: error))
         }
@@ -71,7 +71,7 @@ final class LeaderMethod: MethodHandler {
         do {
             let prefix = ClaimPrefix(name: try ClaimRequest(decoding: bytes).name)
             let node = node
-            InnerClient(node: node, loop: call.loop).first(ClaimRequests.oldest(prefix)) { result in
+            InnerClient(node, call).first(ClaimRequests.oldest(prefix)) { result in
                 switch result {
                 case .failure(let error): call.fail(error.fromInside)
                 case .success(let found):

@@ -41,7 +41,7 @@ final class UnlockMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let request = try UnlockRequest(decoding: bytes)
-            InnerClient(node: node, loop: call.loop).delete(request.key) { call.answerHeader(of: $0) }
+            InnerClient(node, call).delete(request.key) { call.answerHeader(of: $0) }
         } catch {
             call.fail(CallError(anything: error))
         }
