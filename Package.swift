@@ -14,12 +14,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     ],
     targets: [
-        // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2 and zlib.
+        // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2, zlib and libyaml.
         .target(name: "CShims"),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         // bcrypt, in libxcrypt; part of every Debian.
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "Wire", dependencies: ["CShims"]),
         .target(name: "DatastoreMetrics", path: "Sources/Metrics"),
@@ -43,10 +44,13 @@ let package = Package(
             name: "Datastore",
             dependencies: [
                 "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "CCrypt", "CShims",
+                "CYAML",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
-            ]),
+            ],
+            // The archive itself: one small library less to look for at every start and on every machine.
+            linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .executableTarget(name: "martlet", dependencies: ["Datastore"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),

@@ -29,4 +29,10 @@ int martlet_lock_file(int descriptor);
 /// Gives memory that was freed back to the system, where the allocator knows how.
 void martlet_return_memory(void);
 
+/// Bytes of the main heap in use and free, and of blocks mapped by themselves.
+void martlet_heap(size_t *used, size_t *unused, size_t *mapped);
+
+/// Keeps every page of the process in memory from the moment it is first touched. 0, or -1 and errno.
+int martlet_lock_memory(void);
+
 #endif

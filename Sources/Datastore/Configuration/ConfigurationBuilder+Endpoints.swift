@@ -35,7 +35,7 @@ extension ConfigurationBuilder {
                 "cannot bind both --client-listen-urls and --client-listen-http-urls on the same url \(url)",
                 isStartFailure: true)
         }
-        if values.isGiven("listen-client-urls") && !values.isGiven("advertise-client-urls") {
+        if !values.isFromFile, values.isGiven("listen-client-urls"), !values.isGiven("advertise-client-urls") {
             throw .unsetAdvertiseClientURLs
         }
         urls.advertisePeer = advertised(

@@ -39,7 +39,7 @@ struct ConfigurationBuilder {
         let limits = requestLimits()
         let dataDirectory = dataDirectory(name: name)
         let walDirectory = values.string("wal-dir")
-        noteIneffective()
+        lines += UnsupportedFlags.notes(values, features)
         return Configuration(
             name: name,
             dataDirectory: dataDirectory,
@@ -106,12 +106,6 @@ struct ConfigurationBuilder {
         }
         if values.isGiven("max-snapshots") {
             note(.warn, "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.")
-        }
-    }
-
-    private mutating func noteIneffective() {
-        for name in UnsupportedFlags.ineffective where values.isGiven(name) {
-            note(.warn, "flag is accepted but has no effect in this build", .string("flag", name))
         }
     }
 }

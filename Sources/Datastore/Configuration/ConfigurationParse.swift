@@ -20,10 +20,15 @@ extension Configuration {
     ///   - programName: that name, for the line that tells what runs.
     ///   - environment: all variables.
     ///   - defaultHost: the address of the default route; asked only where an advertised URL needs it.
+    ///   - readFile: the bytes of the configuration file.
     public static func parse(
         arguments: [String], programName: String = "martlet", environment: [String: String],
-        defaultHost: () -> String? = HostResolver.defaultRouteAddress
+        defaultHost: () -> String? = HostResolver.defaultRouteAddress,
+        readFile: (String) throws(FileReadError) -> [UInt8] = FileReadError.read
     ) -> ParseOutcome {
+        if let program = arguments.first, HelpText.otherPrograms.contains(program) {
+            return .printAndExit(stdout: "", stderr: HelpText.notProvided(program), status: 1)
+        }
         let commandLine: CommandLineFlags
         do {
             commandLine = try CommandLineFlags(parsing: arguments)
@@ -46,6 +51,33 @@ extension Configuration {
         if commandLine.values["version"].flatMap(parseBoolean) == true {
             return .printAndExit(stdout: Version.text, stderr: "", status: 0)
         }
+        func build(_ values: FlagValues) -> ParseOutcome {
+            do {
+                var builder = ConfigurationBuilder(values: values, lines: lines, running: running)
+                return .run(try builder.build(defaultHost: defaultHost))
+            } catch {
+                return refused(error)
+            }
+        }
+        let path = commandLine.values["config-file"] ?? ""
+        let file = path.isEmpty ? environment["ETCD_CONFIG_FILE"] ?? "" : path
+        if !file.isEmpty {
+            // The file decides alone: no other flag, no variable.
+            do {
+                let values = FlagValues(file: try ConfigurationFile(path: file, readFile))
+                lines.append(
+                    .later(
+                        .info,
+                        "loaded server configuration, other configuration command line flags and environment variables "
+                            + "will be ignored if provided", [.string("path", file)]))
+                return build(values)
+            } catch {
+                switch error {
+                case .invalid(let reason): return refused(ConfigurationError(reason))
+                case .badURL(let text): return .printAndExit(stdout: "", stderr: text + "\n", status: 1)
+                }
+            }
+        }
         var variables = EnvironmentFlags()
         do {
             defer { lines = variables.lines }
@@ -62,12 +94,6 @@ extension Configuration {
                 return refused(ConfigurationError(reason))
             }
         }
-        let values = FlagValues(commandLine: commandLine.values, environment: variables.values)
-        do {
-            var builder = ConfigurationBuilder(values: values, lines: lines, running: running)
-            return .run(try builder.build(defaultHost: defaultHost))
-        } catch {
-            return refused(error)
-        }
+        return build(FlagValues(commandLine: commandLine.values, environment: variables.values))
     }
 }

@@ -5,13 +5,27 @@ import DatastoreTracing
 /// Values of all flags after merging. Texts were checked when they were taken, so that reading cannot fail.
 struct FlagValues {
     private let texts: [String: String]
+    private let lists: [String: [String]]
+    /// A file decides alone; some rules about what was given together do not hold there.
+    let isFromFile: Bool
 
     init(commandLine: [String: String], environment: [String: String]) {
         texts = environment.merging(commandLine) { $1 }
+        lists = [:]
+        isFromFile = false
     }
 
-    /// Whether the flag was given, on the command line or by a variable.
+    init(file: ConfigurationFile) {
+        texts = file.values
+        lists = file.lists
+        isFromFile = true
+    }
+
+    /// Whether the flag was given, on the command line, by a variable or in the file.
     func isGiven(_ name: String) -> Bool { texts[name] != nil }
+
+    /// Whether the flag has its default's text, given or not.
+    func isDefault(_ name: String) -> Bool { string(name) == FlagTable.byName[name]?.defaultText }
 
     func string(_ name: String) -> String {
         guard let flag = FlagTable.byName[name] else { preconditionFailure("no flag \(name)") }
@@ -25,7 +39,7 @@ struct FlagValues {
 
     /// A comma-separated list: duplicates and empty items dropped, sorted.
     func strings(_ name: String) -> [String] {
-        Set(string(name).split(separator: ",").map(String.init)).sorted()
+        Set(lists[name] ?? string(name).split(separator: ",").map(String.init)).sorted()
     }
 
     /// A URL list: duplicates dropped, sorted; empty where the flag may be empty and is.

@@ -2,6 +2,18 @@
 
 /// The texts of `--help`, made from the flag table.
 enum HelpText {
+    /// What etcd's binary also is when its first argument says so, and this one is not.
+    static let otherPrograms: Set<String> = ["gateway", "grpc-proxy"]
+
+    static func notProvided(_ program: String) -> String {
+        """
+        martlet: "\(program)" is not provided: this program is a server only.
+        Clients take several endpoints and find a serving one by themselves; where a proxy is wanted, any
+        TCP load balancer stands in for "gateway", and etcd's own grpc-proxy works in front of this server.
+
+        """
+    }
+
     static let usage = """
         Usage:
 

@@ -11,7 +11,7 @@ final class HealthChecks: Sendable {
 
     // MARK: /health
 
-    func health(_ request: HTTPRequest, _ responder: Decorated) {
+    func health(_ request: HTTPRequest, _ responder: HTTPResponder) {
         let query = QueryItems(request.query)
         let excluded = Set(query.values("exclude"))
         let isSerializable = query.values("serializable").first == "true"
@@ -50,15 +50,15 @@ final class HealthChecks: Sendable {
         case nonLearner = "non_learner"
     }
 
-    func live(_ request: HTTPRequest, check: String?, _ responder: Decorated) {
+    func live(_ request: HTTPRequest, check: String?, _ responder: HTTPResponder) {
         serve(request, type: "livez", [.serializableRead], only: check, responder)
     }
 
-    func ready(_ request: HTTPRequest, check: String?, _ responder: Decorated) {
+    func ready(_ request: HTTPRequest, check: String?, _ responder: HTTPResponder) {
         serve(request, type: "readyz", Check.allCases, only: check, responder)
     }
 
-    private func serve(_ request: HTTPRequest, type: String, _ all: [Check], only: String?, _ responder: Decorated) {
+    private func serve(_ request: HTTPRequest, type: String, _ all: [Check], only: String?, _ responder: HTTPResponder) {
         guard request.method == "GET" else {
             var response = HTTPResponse.error(405, "Method Not Allowed")
             response.headers.add("Allow", "GET")

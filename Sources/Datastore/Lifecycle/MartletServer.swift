@@ -154,7 +154,7 @@ public final class MartletServer: Sendable {
         // Who talks to other ports than the clients' must leave them most of what there is, and the other way round.
         let others = max(1, connections.limit / ServerLimits.otherListenersShare)
         options.connectionsMax = others
-        let client = ClientEndpoints(node, role: .client)
+        let client = AccessControl(configuration, log: node.log, inner: ClientEndpoints(node, role: .client))
         let splits = !configuration.listenClientHTTPURLs.isEmpty
         for url in configuration.listenPeerURLs {
             let listener = try await listen(url, Services(http: PeerEndpoints(node), servesGRPC: false), options, nil)

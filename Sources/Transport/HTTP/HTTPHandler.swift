@@ -51,6 +51,8 @@ public struct HTTPRequest: Sendable {
     public var remoteAddress: String
     /// Common name of the client's certificate; nil without mutual TLS.
     public var peerCommonName: String?
+    /// Whether the connection is encrypted.
+    public var isSecure = false
 }
 
 public struct HTTPResponse: Sendable {

@@ -25,9 +25,17 @@ public final class HTTPResponder: Sendable {
         var onWritable: (() -> Void)?
         var isStarted = false
         var isHead: Bool
+        var additional = HTTPFields()
         init(sink: any HTTPResponseSink, isHead: Bool) {
             self.sink = sink
             self.isHead = isHead
+        }
+
+        func fields(_ fields: HTTPFields) -> HTTPFields {
+            guard !additional.fields.isEmpty else { return fields }
+            var all = additional
+            all.fields += fields.fields
+            return all
         }
     }
 
@@ -44,6 +52,12 @@ public final class HTTPResponder: Sendable {
         }
     }
 
+    /// Header fields that the answer gets before those it comes with, whoever answers.
+    public func always(add fields: HTTPFields) {
+        let state = state
+        loop.executeInline { state.additional.fields += fields.fields }
+    }
+
     /// The whole answer at once. Content-Length is added.
     public func respond(_ response: HTTPResponse) {
         let state = state
@@ -56,7 +70,7 @@ public final class HTTPResponder: Sendable {
         loop.executeInline {
             guard !state.isStarted else { return }
             state.isStarted = true
-            state.sink?.start(status, headers, length: nil)
+            state.sink?.start(status, state.fields(headers), length: nil)
         }
     }
 
@@ -99,7 +113,7 @@ public final class HTTPResponder: Sendable {
         guard !state.isStarted, let sink = state.sink else { return }
         state.isStarted = true
         detach(state)
-        sink.start(response.status, response.headers, length: response.body.count)
+        sink.start(response.status, state.fields(response.headers), length: response.body.count)
         if !state.isHead, !response.body.isEmpty { sink.write(response.body) }
         sink.end()
     }
