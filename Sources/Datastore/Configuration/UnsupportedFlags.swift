@@ -31,7 +31,6 @@ enum UnsupportedFlags {
     private static let noBolt = "the store is a log of its own, not a bbolt file"
     private static let alone = "one member has nobody to compare its data with"
     private static let noPeers = "one member has nobody to talk to"
-    private static let noAuthentication = "there are no users and roles yet, so there are no tokens either"
     private static let noDiscovery = "belongs to discovery, which is not there yet"
     private static let noTracing = "traces are not exported yet"
     private static let noTLS = "belongs to TLS, which is not there yet"
@@ -61,7 +60,6 @@ enum UnsupportedFlags {
         "distributed-tracing-sampling-rate": noTracing,
         "client-cert-file": noTLS, "client-key-file": noTLS, "self-signed-cert-validity": noTLS, "cipher-suites": noTLS,
         "tls-min-version": noTLS, "tls-max-version": noTLS,
-        "auth-token": noAuthentication, "auth-token-ttl": noAuthentication, "bcrypt-cost": noAuthentication,
         "discovery-dial-timeout": noDiscovery, "discovery-request-timeout": noDiscovery,
         "discovery-keepalive-time": noDiscovery, "discovery-keepalive-timeout": noDiscovery,
         "discovery-insecure-transport": noDiscovery, "discovery-insecure-skip-tls-verify": noDiscovery,
