@@ -4,6 +4,7 @@
 #define MARTLET_CSHIMS_H
 #include <stddef.h>
 #include <stdint.h>
+#include "SHA256Shim.h"
 
 /// CRC-32C (Castagnoli) of `length` bytes continued from `crc` (0 to start); standard init and final xor.
 uint32_t martlet_crc32c(uint32_t crc, const void *data, size_t length);

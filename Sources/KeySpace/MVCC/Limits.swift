@@ -17,6 +17,8 @@ enum StoreLimits {
     static let scatteredRecordBytesMin = 512
     /// Versions visited by one slice of a purge or a squeeze (well below a millisecond).
     static let versionsPerSlice = 256
+    /// Bytes of records in one slice of a walk over all of them, but for the last record of the slice.
+    static let walkSliceBytes = 256 * 1024
     /// Dead versions that may wait for a squeeze, beside a quarter of all.
     static let deadVersionsKept = 4096
     /// Memory that a cursor keeps for values that came in pieces.

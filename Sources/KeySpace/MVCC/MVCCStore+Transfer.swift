@@ -43,7 +43,7 @@ public final class RecordWalk {
     ) throws -> Bool {
         guard let from = next else { return false }
         let pin = store.log.pinReads()
-        collect(from: from)
+        collect(from: from, bytes: StoreLimits.walkSliceBytes)
         var failure: (any Error)?
         do {
             try store.log.forEachRecord(locations, scratch: scratch) { index, record in
@@ -58,10 +58,22 @@ public final class RecordWalk {
         return next != nil
     }
 
-    private func collect(from: Revision) {
+    /// Shows the lengths of some hundreds of records without reading them; false when all were shown.
+    public func stepLengths(_ body: (_ isTombstone: Bool, _ length: Int) -> Void) -> Bool {
+        guard let from = next else { return false }
+        collect(from: from, bytes: .max)
+        for (index, location) in locations.enumerated() { body(batch[index].isTombstone, Int(location.length)) }
+        return next != nil
+    }
+
+    /// Begins again; the walk shows the same records.
+    public func rewind() { next = Revision(main: 0) }
+
+    private func collect(from: Revision, bytes: Int) {
         batch.removeAll(keepingCapacity: true)
         locations.removeAll(keepingCapacity: true)
         next = nil
+        var left = bytes
         store.lock.withLock {
             let table = store.table
             var position = table.order.lowerBound(from, in: table.slab)
@@ -69,7 +81,7 @@ public final class RecordWalk {
                 let slot = table.order[position]
                 let record = table.slab[slot]
                 guard record.pointee.main <= revision else { return }
-                guard batch.count < StoreLimits.versionsPerSlice else {
+                guard batch.count < StoreLimits.versionsPerSlice, left > 0 else {
                     next = record.pointee.revision
                     return
                 }
@@ -77,6 +89,7 @@ public final class RecordWalk {
                 guard !record.pointee.isDead, table.survives(slot, compaction: compactRevision) else { continue }
                 batch.append((record.pointee.revision, record.pointee.isTombstone))
                 locations.append(record.pointee.location)
+                left -= Int(record.pointee.location.length)
             }
         }
     }
