@@ -34,6 +34,18 @@ enum ServerLimits {
     static let claimsMax = 100_000
     /// TTL of the lease that is granted to a Lock or Campaign without one (etcd's session default).
     static let claimLeaseSeconds: Int64 = 60
+    /// Snapshot streams at a time, a thread each. Beyond: `etcdserver: too many requests`.
+    static let snapshotsInFlightMax = 8
+    /// Bytes of a snapshot made ahead of its call's event loop; then its thread waits.
+    static let snapshotAheadBytes = 1 << 20
+    /// Bytes of a snapshot handed to the transport ahead of the client.
+    static let snapshotQueuedBytes = 512 << 10
+    /// Bytes of a snapshot in one message, as etcd has it.
+    static let snapshotChunkBytes = 32 << 10
+    /// Page size of the database file, as etcd has it on most machines.
+    static let snapshotPageBytes = 4096
+    /// A snapshot whose client takes nothing for so long is aborted, because it holds back compaction.
+    static let snapshotStallNanoseconds: UInt64 = 600_000_000_000
     /// Time that open connections get to finish their calls when the server stops.
     static let drainMilliseconds: Int64 = 500
 }

@@ -58,6 +58,7 @@ final class Node: Sendable {
     let keySpace: KeySpace
     let consensus = ConsensusView()
     let inbox = Inbox()
+    let snapshots = SnapshotThreads()
     let health = HealthService()
     let claims = ClaimCount()
     let ids: RequestIDGenerator

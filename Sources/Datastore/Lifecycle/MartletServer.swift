@@ -219,6 +219,7 @@ public final class MartletServer: Sendable {
         await transport.shutdown(grace: .milliseconds(ServerLimits.drainMilliseconds))
         node.inbox.stop()
         consensus.join()
+        node.snapshots.stop()
         member.close(node.log)
         for url in node.configuration.listenPeerURLs {
             node.log.info("stopped serving peer traffic", .string("address", url.authority))

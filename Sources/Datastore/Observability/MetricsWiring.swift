@@ -42,6 +42,7 @@ enum MetricsWiring {
             "martlet_connections_rejected", help: "Connections and calls ended since start because the peer broke a limit or the protocol.")
         let cut = metrics.registry.gauge(
             "martlet_connections_cut", help: "Connections closed since start because they held most when memory for peers was used up.")
+        let snapshots = metrics.registry.gauge("martlet_snapshots_in_flight", help: "Snapshot streams being sent.")
         let keys = metrics.mvcc.keys
         let loops = transport.loops
         metrics.registry.beforeScrape {
@@ -56,6 +57,7 @@ enum MetricsWiring {
             partial.set(loops.reduce(0) { $0 + $1.counters.receivedPartialBytes.value })
             rejected.set(loops.reduce(0) { $0 + $1.counters.connectionsRejected.value })
             cut.set(loops.reduce(0) { $0 + $1.counters.connectionsCut.value })
+            snapshots.set(node.snapshots.running)
             keys.set(store.statistics.liveKeys)
         }
     }

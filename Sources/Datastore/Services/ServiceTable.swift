@@ -45,6 +45,8 @@ enum ServiceTable {
         let upkeep = "etcdserverpb.Maintenance"
         methods.add(service: upkeep, method: "Status", kind: .unary, StatusMethod(node))
         methods.add(service: upkeep, method: "Alarm", kind: .unary, AlarmMethod(node))
+        methods.add(service: upkeep, method: "Hash", kind: .unary, HashMethod(node))
+        methods.add(service: upkeep, method: "Snapshot", kind: .serverStreaming, SnapshotMethod(node))
         methods.add(service: upkeep, method: "HashKV", kind: .unary, HashKVMethod(node))
         methods.add(service: upkeep, method: "Defragment", kind: .unary, DefragmentMethod(node, maintenance))
         methods.add(service: upkeep, method: "MoveLeader", kind: .unary, MoveLeaderMethod(node))
