@@ -61,6 +61,8 @@ final class Node: Sendable {
     let snapshots = SnapshotThreads()
     let health = HealthService()
     let claims = ClaimCount()
+    let space: SpaceQuota
+    let storageVersion: StorageVersion
     let ids: RequestIDGenerator
     let tokens: AuthTokens
     let metrics: NodeMetrics
@@ -79,6 +81,9 @@ final class Node: Sendable {
         self.clusterID = clusterID
         self.memberID = memberID
         self.keySpace = keySpace
+        let view = keySpace.cluster.current
+        space = SpaceQuota(isRaised: view.alarms.contains(AlarmMember(member: memberID, alarm: .noSpace)))
+        storageVersion = StorageVersion(view.version)
         self.ids = ids
         self.tokens = tokens
         self.metrics = metrics

@@ -99,6 +99,8 @@ public struct BackendSettings: Sendable, Equatable {
     public var quotaBytes: Int64? {
         quotaFlagBytes < 0 ? nil : quotaFlagBytes == 0 ? Self.defaultQuotaBytes : quotaFlagBytes
     }
+    /// The NOSPACE alarm is taken back when there is space again. Ours: etcd always waits for an operator.
+    public let quotaDisarmsItself: Bool
     public let batchInterval: Nanoseconds
     public let batchLimit: Int64
     /// As given; a bbolt file's notion that means nothing to a revision log.

@@ -127,6 +127,7 @@ extension ConfigurationBuilder {
         let batchLimit = values.signed("backend-batch-limit")
         return BackendSettings(
             quotaFlagBytes: values.signed("quota-backend-bytes"),
+            quotaDisarmsItself: values.boolean("quota-auto-disarm"),
             batchInterval: orDefault("backend-batch-interval", .milliseconds(100)),
             batchLimit: batchLimit == 0 ? 10_000 : batchLimit,
             freelistType: values.string("backend-bbolt-freelist-type"),

@@ -30,6 +30,9 @@ extension FlagTable {
         .init("memory-mlock", .boolean, "false", .member, "lock process memory (mlock) incl. the mapped db"),
         .init("quota-backend-bytes", .signed, "0", .member,
             "size limit of the store, beyond which writes are refused; 0 means 2 GiB, negative none"),
+        .init("quota-auto-disarm", .boolean, "true", .member,
+            "take the NOSPACE alarm back when the store is below nine tenths of its quota again; false leaves "
+            + "that to `alarm disarm`, as etcd does"),
         .init("backend-bbolt-freelist-type", .string, "", .member, "in-memory freelist structure of the db"),
         .init("backend-batch-interval", .duration, "0s", .member, "max time between backend commits"),
         .init("backend-batch-limit", .signed, "0", .member, "max pending ops before a backend commit"),

@@ -29,6 +29,8 @@ final class ConsensusLoop: @unchecked Sendable {
 
     private var applied: LogIndex
     private var lastSnapshotIndex: LogIndex
+    /// A downgrade was enabled: the older version shall find a short log.
+    private var wantsSnapshot = false
     private var publishedRevision: Int64
     private var isPrimary = false
     /// A revoke was answered, so another may be proposed.
@@ -410,7 +412,8 @@ final class ConsensusLoop: @unchecked Sendable {
             }
             let took = monotonicNow() - began
             if took > slowApplyNanoseconds { warnSlowApply(took, request, outcome, size: (sink?.count ?? 0) - offset) }
-            if case .exceededQuota = outcome { node.raiseNoSpace() }
+            if case .exceededQuota = outcome { node.space.raise(node) {} }
+            if request.kind == .downgradeInfoSet, node.keySpace.cluster.current.downgradeEnabled { wantsSnapshot = true }
             guard let waiter else { return }
             if began &+ took &- waiter.start > slowWriteNanoseconds {
                 noteSlowWrite(waiter, request, outcome, size: (sink?.count ?? 0) - offset)
@@ -533,7 +536,7 @@ final class ConsensusLoop: @unchecked Sendable {
             guard hasAppliedOwnTerm else { return }
             isPrimary = true
             node.keySpace.leases.promote(extend: UInt64(node.configuration.raft.electionMilliseconds) * 1_000_000)
-            node.becamePrimary()
+            node.reviewVersions()
         } else {
             isPrimary = false
             node.keySpace.leases.demote()
@@ -567,14 +570,15 @@ final class ConsensusLoop: @unchecked Sendable {
     /// Marks how far the log is no longer needed, every `--snapshot-count` entries: the store itself is the
     /// snapshot, so only a record in the log is written.
     private func snapshotIfDue() {
-        guard applied - lastSnapshotIndex > node.configuration.raft.snapshotCount else { return }
+        guard applied - lastSnapshotIndex > node.configuration.raft.snapshotCount || wantsSnapshot else { return }
         // Entries whose effects are not durable in the store are still needed.
         let durable = min(applied, node.store.durableIndex)
-        guard durable > lastSnapshotIndex, durable - lastSnapshotIndex > node.configuration.raft.snapshotCount / 2 else { return }
+        guard durable > lastSnapshotIndex, wantsSnapshot || durable - lastSnapshotIndex > node.configuration.raft.snapshotCount / 2 else { return }
         log.info(
             "triggering snapshot", .string("local-member-id", node.memberID.description),
             .uint64("local-member-applied-index", applied), .uint64("local-member-snapshot-index", lastSnapshotIndex),
-            .uint64("local-member-snapshot-count", node.configuration.raft.snapshotCount), .bool("snapshot-forced", false))
+            .uint64("local-member-snapshot-count", node.configuration.raft.snapshotCount), .bool("snapshot-forced", wantsSnapshot))
+        wantsSnapshot = false
         guard let term = raft.term(at: durable) else { return }
         let metadata = SnapshotMetadata(index: durable, term: term, configuration: raft.configurationState)
         retryWhileDiskIsFull("write-ahead log") {

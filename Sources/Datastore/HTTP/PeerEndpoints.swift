@@ -15,6 +15,16 @@ final class PeerEndpoints: HTTPHandler {
         case "/version":
             guard request.method == "GET" else { return refuse(responder) }
             responder.respond(VersionDocument.response(clusterVersion: node.keySpace.cluster.current.version))
+        case "/downgrade/enabled":
+            guard request.method == "GET" else { return refuse(responder) }
+            let node = node
+            node.confirmRead { error in
+                if let error { return responder.respond(.error(500, error.message)) }
+                responder.respond(
+                    HTTPResponse(
+                        status: 200, headers: ["Content-Type": "text/plain", "X-Etcd-Cluster-ID": node.clusterID.description],
+                        body: Array((node.keySpace.cluster.current.downgradeEnabled ? "true" : "false").utf8)))
+            }
         case "/members":
             guard request.method == "GET" else { return refuse(responder) }
             let sink = ByteSink(capacity: 512)

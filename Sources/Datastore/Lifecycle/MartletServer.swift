@@ -126,7 +126,7 @@ public final class MartletServer: Sendable {
             ConsensusLoop(
                 raft: member.raft, wal: member.wal, node: node, applied: member.appliedIndex,
                 snapshotIndex: member.snapshotIndex))
-        let timers = ServerTimers(node)
+        let timers = ServerTimers(node, member.maintenance)
         let server = MartletServer(node: node, transport: transport, member: member, consensus: consensus, timers: timers)
         member.maintenance.start()
         consensus.start()

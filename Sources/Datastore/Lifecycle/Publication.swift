@@ -28,17 +28,6 @@ extension Node {
         StartupLog.published(log, self, timeout: requestTimeoutNanoseconds)
     }
 
-    /// On the consensus thread, when this member has begun to lead and knows what is committed.
-    func becamePrimary() {
-        guard keySpace.cluster.current.version != Version.cluster else { return }
-        log.info("setting up initial cluster version using v3 API", .string("cluster-version", Version.clusterMajorMinor))
-        let sink = ByteSink(capacity: 16)
-        VersionRequest(version: Version.cluster).encode(to: sink)
-        propose(.clusterVersionSet, sink.bytes) { [log] error in
-            if let error { log.warn("failed to update cluster version", .error(error.message)) }
-        }
-    }
-
     /// The cluster's version was applied.
     func clusterVersionChanged(from previous: String?, to version: String) {
         let label = String(version.prefix(upTo: version.lastIndex(of: ".") ?? version.endIndex))

@@ -15,9 +15,13 @@ final class ServerTimers: @unchecked Sendable {
     private var isStarted = false
     /// Of a tenth of a second each; on `queue` only.
     private var ticks: UInt = 0
+    /// Every four seconds.
+    private static let versionReviewTicks: UInt = 40
+    private let maintenance: StoreMaintenance
 
-    init(_ node: Node) {
+    init(_ node: Node, _ maintenance: StoreMaintenance) {
         self.node = node
+        self.maintenance = maintenance
         compactor = AutoCompactor(node.configuration.compaction.policy)
         timer = DispatchSource.makeTimerSource(queue: queue)
         timer.setEventHandler { [weak self] in self?.tick() }
@@ -41,7 +45,11 @@ final class ServerTimers: @unchecked Sendable {
         }
         compact()
         ticks &+= 1
-        if ticks % 10 == 0 { node.tokens.sweep() }
+        if ticks % 10 == 0 {
+            node.tokens.sweep()
+            node.space.tick(node, maintenance, now: monotonicNow())
+        }
+        if ticks % Self.versionReviewTicks == 0 { node.reviewVersions() }
     }
 
     private func compact() {

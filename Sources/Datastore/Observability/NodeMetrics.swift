@@ -20,6 +20,7 @@ struct NodeMetrics: Sendable {
     let health: HealthMetrics
     let scrape: ScrapeMetrics
     let descriptors: FileDescriptorMetrics
+    let quotaDisarms: Counter
 
     init(extensive: Bool) {
         registry = Registry()
@@ -36,6 +37,8 @@ struct NodeMetrics: Sendable {
         health = HealthMetrics(registry)
         scrape = ScrapeMetrics(registry)
         descriptors = FileDescriptorMetrics(registry)
+        quotaDisarms = registry.counter(
+            "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
         _ = ProcessMetrics(registry)
         _ = V2StoreMetrics(registry)
         _ = ProxyMetrics(registry)

@@ -51,7 +51,7 @@ final class PutMethod: MethodHandler {
         do {
             let request = try PutRequest(decoding: bytes)
             // The quota comes first: a full store answers so whatever else is wrong.
-            try node.checkQuota(cost: QuotaCost.put(key: request.key.count, value: request.value.count))
+            guard node.hasSpace(QuotaCost.put(key: request.key.count, value: request.value.count), for: call) else { return }
             try request.validate()
             node.propose(.put, bytes, for: call)
         } catch {
@@ -84,12 +84,12 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false) else { return }
         do {
+            guard try node.hasSpace(forTransaction: bytes, call) else { return }
             let request = try TxnRequest(decoding: bytes)
             let summary = try request.validate(maximumOperations: Int(clamping: node.configuration.limits.transactionOperationsMaximum))
             if summary.isReadOnly {
                 if summary.isSerializable { serve(call, bytes) } else { node.linearize(call, bytes, self) }
             } else {
-                try node.checkQuota(cost: summary.quotaCost)
                 node.propose(.txn, bytes, for: call)
             }
         } catch {

@@ -15,7 +15,7 @@ final class LeaseGrantMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             var request = try LeaseGrantRequest(decoding: bytes)
-            try node.checkQuota(cost: QuotaCost.leaseGrant)
+            guard node.hasSpace(QuotaCost.leaseGrant, for: call) else { return }
             guard request.id == 0 else { return node.propose(.leaseGrant, bytes, for: call) }
             request.id = node.unusedLeaseID()
             let sink = ByteSink(capacity: 32)

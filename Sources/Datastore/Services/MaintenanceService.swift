@@ -34,30 +34,11 @@ extension Node {
         if status.leader == .none { status.errors.append(CallError.noLeader.message) }
         for alarm in view.alarms.sorted() { status.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.alarm.name)") }
         status.isLearner = consensus.isLearner
-        status.storageVersion = view.version == nil ? "" : Version.storage
+        status.storageVersion = storageVersion.current ?? ""
         status.dbSizeQuota = configuration.backend.quotaBytes ?? configuration.backend.quotaFlagBytes
         status.downgradeEnabled = view.downgradeEnabled
         status.downgradeTarget = view.downgradeTarget
         return status
-    }
-
-    /// Refuses a write that the space quota has no room for, and raises the alarm.
-    @inline(__always)
-    func checkQuota(cost: Int) throws(CallError) {
-        guard let quota = keySpace.quota, cost > 0, store.size + cost >= quota else { return }
-        raiseNoSpace()
-        throw .noSpace
-    }
-
-    func raiseNoSpace() {
-        let alarm = AlarmMember(member: memberID, alarm: .noSpace)
-        guard !keySpace.cluster.current.alarms.contains(alarm) else { return }
-        let request = AlarmRequest(action: .activate, member: memberID, alarm: .noSpace)
-        let sink = ByteSink(capacity: 32)
-        request.encode(to: sink)
-        propose(.alarm, sink.bytes) { [log] error in
-            if let error { log.warn("failed to raise alarm", .error(error.message)) }
-        }
     }
 }
 

@@ -49,6 +49,7 @@ enum ServiceTable {
         methods.add(service: upkeep, method: "Snapshot", kind: .serverStreaming, SnapshotMethod(node))
         methods.add(service: upkeep, method: "HashKV", kind: .unary, HashKVMethod(node))
         methods.add(service: upkeep, method: "Defragment", kind: .unary, DefragmentMethod(node, maintenance))
+        methods.add(service: upkeep, method: "Downgrade", kind: .unary, DowngradeMethod(node))
         methods.add(service: upkeep, method: "MoveLeader", kind: .unary, MoveLeaderMethod(node))
         let lock = "v3lockpb.Lock"
         methods.add(service: lock, method: "Lock", kind: .unary, LockMethod(node))

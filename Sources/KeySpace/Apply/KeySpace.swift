@@ -278,7 +278,13 @@ public final class KeySpace: @unchecked Sendable {
 
     private func applyAlarm(_ request: AlarmRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
         let (listed, records) = try cluster.update { (view) throws(CallError) in view.apply(request) }
-        if !records.isEmpty, let alarm = listed.first { metrics?.alarm(alarm, isOn: request.action == .activate) }
+        if !records.isEmpty, let alarm = listed.first {
+            let isOn = request.action == .activate
+            metrics?.alarm(alarm, isOn: isOn)
+            log?.warn(
+                isOn ? "alarm raised" : "alarm disarmed", .string("alarm", alarm.alarm.name),
+                .string("from", alarm.member.description))
+        }
         store(records)
         if let sink {
             headers.append(to: sink, revision: revisionInTxn, term: term)

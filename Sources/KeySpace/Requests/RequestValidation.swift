@@ -147,4 +147,27 @@ extension RepeatedMessages {
 public enum QuotaCost {
     public static let leaseGrant = 64
     public static func put(key: Int, value: Int) -> Int { 256 + key + value }
+
+    /// A transaction counts its dearer branch's puts, nested ones included. Nothing else is looked at, because etcd
+    /// weighs a request before it checks it; what cannot be read weighs nothing.
+    public static func transaction(_ request: TxnRequest, depth: Int = 1) -> Int {
+        guard depth <= KeySpaceLimits.transactionDepthMax else { return 0 }
+        return max(branch(request.success, depth: depth), branch(request.failure, depth: depth))
+    }
+
+    private static func branch(_ operations: RepeatedMessages, depth: Int) -> Int {
+        var cost = 0
+        operations.forEach { bytes in
+            switch try? RequestOperation(decoding: bytes) {
+            case .put(let request): cost += put(key: request.key.count, value: request.value.count)
+            case .txn(let nested): cost += transaction(nested, depth: depth + 1)
+            default: break
+            }
+        }
+        return cost
+    }
+
+    /// No transaction of so many bytes costs more: an empty put takes four bytes and counts 256.
+    @inline(__always)
+    public static func transactionAtMost(bytes: Int) -> Int { 65 * bytes }
 }

@@ -88,6 +88,11 @@ public struct DowngradeInfoRequest: Sendable, Equatable {
     public var enabled = false
     public var version = ""
 
+    public init(enabled: Bool, version: String) {
+        self.enabled = enabled
+        self.version = version
+    }
+
     public func encode(to sink: ByteSink) {
         sink.field(1, enabled)
         sink.field(2, version)

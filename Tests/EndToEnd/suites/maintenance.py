@@ -1,11 +1,14 @@
 """Status, MemberList, alarms and quota, hashes, snapshot, health service, what one member refuses."""
 
 import hashlib
+import json
 import time
+import unittest
+import urllib.request
 
-from harness import api
-from harness.case import Case, Code, SharedServer, since
-from harness.client import Client, op_put, op_range, served
+from harness import api, peers
+from harness.case import Case, Code, SharedServer, run, since
+from harness.client import Client, op_put, op_range, op_txn, served
 from harness.hashkv import crc32c, hash_of, records
 from harness.server import Server
 
@@ -61,16 +64,22 @@ class Health(SharedServer):
         call.cancel()
 
 
+IS_MARTLET = peers.is_martlet(peers.server())
+
+
 class Quota(Case):
     FULL = "etcdserver: mvcc: database space exceeded"
+    BY_HAND = ("--quota-auto-disarm=false",) if IS_MARTLET else ()
 
     def test_no_space_alarm(self):
-        with Server("--quota-backend-bytes=1000000") as server, Client(server.address) as client:
+        with Server("--quota-backend-bytes=1000000", *self.BY_HAND) as server, Client(server.address) as client:
             client.put(b"small", b"x" * 64)
             with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
                 for i in range(10_000):
                     client.put(b"k%d" % i, b"x" * 10_000)
+            # Whoever was refused finds the alarm.
             member = client.status().header.member_id
+            server.wait_for_line("alarm raised")
             alarms = client.call("Maintenance.Alarm", action=0, alarm=0).alarms
             self.assertEqual([(a.memberID, a.alarm) for a in alarms], [(member, 1)])
             self.assertTrue(any("NOSPACE" in e for e in client.status().errors))
@@ -96,6 +105,90 @@ class Quota(Case):
                 self.assertEqual(list(again.call("Maintenance.Alarm", action=2, memberID=member, alarm=1).alarms), [])
                 again.put(b"a", b"x" * 64)
                 self.assertEqual(list(again.status().errors), [])
+
+    def test_quota_comes_before_the_rules(self):
+        with Server("--quota-backend-bytes=1000000", *self.BY_HAND) as server, Client(server.address) as client:
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                for i in range(10_000):
+                    client.put(b"k%d" % i, b"x" * 10_000)
+            large = b"x" * 10_000
+            twice = [op_put(b"a", large)] * 2
+            calls = [lambda: client.put(b"", large), lambda: client.put(b"a", large, ignore_value=True),
+                     lambda: client.txn(success=[op_put(b"", large)]), lambda: client.txn(success=twice),
+                     lambda: client.txn(failure=[op_put(b"a", large)] * 200)]
+            if server.version >= (3, 6):
+                calls.append(lambda: client.txn(failure=[op_txn(success=twice)]))
+            for call in calls:
+                with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                    call()
+            # What weighs nothing is judged by the rules.
+            with self.fails(Code.INVALID_ARGUMENT, "etcdserver: key not found"):
+                client.txn(success=[api.RequestOp()])
+            with self.fails(Code.INVALID_ARGUMENT, "etcdserver: key is not provided"):
+                client.txn(success=[op_range(b"")])
+
+    @unittest.skipUnless(IS_MARTLET, "etcd weighs a burst only when it is committed to disk")
+    def test_refused_together(self):
+        """Many refused at once raise one alarm."""
+        with Server("--quota-backend-bytes=1000000", *self.BY_HAND) as server, Client(server.address) as client:
+            calls = [client.stub("KV.Put").future(api.PutRequest(key=b"k%d" % i, value=b"x" * 20_000), timeout=20)
+                     for i in range(400)]
+            codes = [call.code() for call in calls]
+            self.assertEqual(set(codes), {Code.OK, Code.RESOURCE_EXHAUSTED})
+            self.assertEqual(len(client.call("Maintenance.Alarm").alarms), 1)
+            raised = [e for e in server.entries() if e["msg"] == "alarm raised"]
+            self.assertEqual([e["alarm"] for e in raised], ["NOSPACE"])
+
+    @unittest.skipUnless(IS_MARTLET, "etcd waits for an operator")
+    def test_space_that_comes_back_ends_the_alarm(self):
+        with Server("--quota-backend-bytes=1000000") as server, Client(server.address) as client:
+            for round_ in range(2):
+                with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                    for i in range(10_000):
+                        client.put(b"k%d" % i, b"x" * 10_000)
+                self.assertTrue(client.status().errors)
+                client.delete(b"k", b"l")
+                # Deleted, not yet compacted: the history still takes the space.
+                time.sleep(1.2)
+                self.assertTrue(client.status().errors)
+                at = len(server.lines)
+                client.compact(client.revision())
+                server.wait_for_line("space has come back; disarmed the NOSPACE alarm", 40, after=at)
+                self.assertEqual(list(client.status().errors), [])
+                client.put(b"k", b"x" * 10_000)
+                self.assertTrue(b"martlet_quota_disarms_total 1\n" in urllib.request.urlopen(server.url + "/metrics").read())
+                if round_ == 0:
+                    # What stands at a start is taken back too.
+                    server.restart()
+                    client.close()
+                    client = Client(server.address)
+            client.close()
+
+    @unittest.skipUnless(IS_MARTLET, "etcd waits for an operator")
+    def test_an_alarm_of_somebody_else_stays(self):
+        with Server("--quota-backend-bytes=1000000") as server, Client(server.address) as client:
+            member = client.status().header.member_id
+            client.call("Maintenance.Alarm", action=1, memberID=member, alarm=1)
+            time.sleep(2.5)
+            self.assertEqual(len(client.call("Maintenance.Alarm").alarms), 1)
+
+    @unittest.skipUnless(peers.etcdctl(), "no etcdctl in the cache")
+    def test_operators_flow(self):
+        """Compact, defragment, disarm: what etcd's documentation tells to do."""
+        with Server("--quota-backend-bytes=4000000", *self.BY_HAND) as server, Client(server.address) as client:
+            def ctl(*arguments):
+                return run([peers.etcdctl(), "--endpoints", server.address, *arguments], check=True).stdout
+            with self.fails(Code.RESOURCE_EXHAUSTED, self.FULL):
+                for _ in range(10_000):
+                    client.put(b"key", b"x" * 20_000)
+            self.assertIn("alarm:NOSPACE", ctl("alarm", "list"))
+            full = client.status().dbSize
+            ctl("compact", str(client.revision()))
+            ctl("defrag")
+            self.assertLess(client.status().dbSize, full / 2)
+            self.assertIn("alarm:NOSPACE", ctl("alarm", "disarm"))
+            self.assertEqual(ctl("alarm", "list"), "")
+            self.assertEqual(ctl("put", "key", "v").strip(), "OK")
 
     def test_tiny_quota(self):
         """53,248 bytes take a small put on an empty store and refuse big ones after a few."""
@@ -128,6 +221,68 @@ class Quota(Case):
             client.get(b"a")
             client.call("Maintenance.Alarm", action=2, memberID=0, alarm=2)
             client.put(b"a")
+
+
+class Downgrade(Case):
+    def ask(self, action, version=""):
+        return self.client.call("Maintenance.Downgrade", action=action, version=version)
+
+    def setUp(self):
+        self.server = Server().start()
+        self.addCleanup(self.server.close)
+        self.client = Client(self.server.address)
+        self.addCleanup(self.client.close)
+        minor = self.server.version[1]
+        self.current, self.below = f"3.{minor}", f"3.{minor - 1}"
+
+    def cluster_version(self):
+        return json.loads(urllib.request.urlopen(self.server.url + "/version", timeout=10).read())["etcdcluster"]
+
+    def wait_for(self, what, value):
+        deadline = time.monotonic() + 20
+        while what() != value:
+            self.assertLess(time.monotonic(), deadline, (what(), value))
+            time.sleep(0.1)
+
+    def test_validate(self):
+        for version in (self.below, self.below + ".0", self.below + ".77", self.below + ".1-rc.2+x"):
+            answer = self.ask(0, version)
+            # Older versions answered with the whole version.
+            self.assertEqual((answer.version.removesuffix(".0"), answer.header.revision), (self.current, 1))
+        for version in ("", "3", "v" + self.below, self.below + ".", "3.x", self.below + ".0.0", "3.-1"):
+            for action in (0, 1):
+                with self.fails(Code.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format"):
+                    self.ask(action, version)
+        for version in (self.current, "3.0", "3.9", "2.6", "4.6"):
+            for action in (0, 1):
+                with self.fails(Code.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version"):
+                    self.ask(action, version)
+        with self.fails(Code.UNKNOWN, "etcdserver: unknown method"):
+            self.ask(3, self.below)
+
+    @since(3, 6)
+    def test_there_and_back(self):
+        self.assertEqual(self.ask(2).version, self.current)
+        self.assertEqual(self.ask(1, self.below).version, self.current)
+        info = self.client.status().downgradeInfo
+        self.assertEqual((info.enabled, info.targetVersion), (True, self.below + ".0"))
+        for action in (0, 1):
+            with self.fails(Code.FAILED_PRECONDITION, "etcdserver: cluster has a downgrade job in progress"):
+                self.ask(action, self.below if self.cluster_version() != self.below + ".0" else "3.%d" % (self.server.version[1] - 2))
+        self.wait_for(self.cluster_version, self.below + ".0")
+        self.wait_for(lambda: self.client.status().storageVersion, self.below + ".0")
+        self.client.put(b"k", b"v")
+        # It lasts over a restart; the server is still the newer one.
+        self.server.restart()
+        self.client.close()
+        self.client = Client(self.server.address)
+        self.addCleanup(self.client.close)
+        self.assertEqual((self.cluster_version(), self.client.get(b"k").value), (self.below + ".0", b"v"))
+        self.assertTrue(self.client.status().downgradeInfo.enabled)
+        self.assertEqual(self.ask(2).version, self.below)
+        self.assertFalse(self.client.status().downgradeInfo.enabled)
+        self.wait_for(self.cluster_version, self.current + ".0")
+        self.wait_for(lambda: self.client.status().storageVersion, self.current + ".0")
 
 
 class Hashes(Case):
