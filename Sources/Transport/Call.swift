@@ -40,10 +40,18 @@ public struct Call: Hashable, Sendable {
         return slot
     }
 
+    /// On the connection of the call, or on the caller inside this process where there is none.
     @inline(__always)
-    private func withConnection(_ body: (ServerConnection, UnsafeMutablePointer<CallSlot>) -> Void) {
+    private func withConnection(
+        _ body: (ServerConnection, UnsafeMutablePointer<CallSlot>) -> Void,
+        local: (LocalCall, UnsafeMutablePointer<CallSlot>) -> Void
+    ) {
         guard let slot = alive() else { return }
-        slot.pointee.connection.unsafelyUnwrapped._withUnsafeGuaranteedRef { body($0, slot) }
+        if let connection = slot.pointee.connection {
+            connection._withUnsafeGuaranteedRef { body($0, slot) }
+        } else {
+            local(slot.pointee.local.unsafelyUnwrapped, slot)
+        }
     }
 
     // MARK: State
@@ -68,14 +76,15 @@ public struct Call: Hashable, Sendable {
 
     /// The first value of a kept name. See `ServerConfiguration.metadataNames`.
     public func metadata(_ name: MetadataName) -> String? {
-        guard let value = found()?.pointee.metadata[Int(name.index)] else { return nil }
-        return headerText(value)
+        withMetadata(name) { bytes in bytes.map { String(decoding: $0, as: UTF8.self) } }
     }
 
     /// As `metadata(_:)` without making a string; the view is valid only in `body`.
     public func withMetadata<R>(_ name: MetadataName, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
-        guard let value = found()?.pointee.metadata[Int(name.index)] else { return body(nil) }
-        return body(headerBytes(value))
+        guard let slot = found() else { return body(nil) }
+        if let value = slot.pointee.metadata[Int(name.index)] { return body(headerBytes(value)) }
+        guard let value = slot.pointee.local?.metadataValue(name) else { return body(nil) }
+        return value.withUnsafeBytes { body($0) }
     }
 
     /// True when the first value of the name is exactly `value`. Allocates nothing.
@@ -88,10 +97,11 @@ public struct Call: Hashable, Sendable {
 
     /// "address:port" of the peer, "@" for a Unix socket.
     public var remoteAddress: String {
-        found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.remoteAddress } ?? ""
+        guard let slot = found() else { return "" }
+        return slot.pointee.connection?._withUnsafeGuaranteedRef { $0.remoteAddress } ?? slot.pointee.local?.remoteAddress ?? ""
     }
 
-    /// Common name of the client's certificate; nil without mutual TLS.
+    /// Common name of the client's certificate; nil without mutual TLS, and for calls of the gateway.
     public var peerCommonName: String? {
         found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.peerCommonName }
     }
@@ -108,6 +118,12 @@ public struct Call: Hashable, Sendable {
             }
             guard connection.queueMessage(index, slot, extra: 0, write) else { return }
             connection.finish(index, slot, .ok, "")
+        } local: { local, slot in
+            guard slot.pointee.deadline > local.loop.now else {
+                return local.finish(slot, .deadlineExceeded, "context deadline exceeded")
+            }
+            guard local.queueMessage(slot, extra: 0, write) else { return }
+            local.finish(slot, .ok, "")
         }
     }
 
@@ -117,12 +133,19 @@ public struct Call: Hashable, Sendable {
         withConnection { connection, slot in
             guard connection.queueSource(index, slot, length, source) else { return }
             connection.finish(index, slot, .ok, "")
+        } local: { local, slot in
+            guard local.queueSource(slot, length, source) else { return }
+            local.finish(slot, .ok, "")
         }
     }
 
     /// Ends the call with an error. Messages queued before still go out first.
     public func fail(_ status: StatusCode, _ message: String) {
-        withConnection { connection, slot in connection.finish(index, slot, status, message) }
+        withConnection { connection, slot in
+            connection.finish(index, slot, status, message)
+        } local: { local, slot in
+            local.finish(slot, status, message)
+        }
     }
 
     public func fail(_ error: CallError) { fail(error.code, error.message) }
@@ -130,30 +153,47 @@ public struct Call: Hashable, Sendable {
     /// Queues one message on a stream.
     @inline(__always)
     public func send(_ write: (ByteSink) -> Void) {
-        withConnection { connection, slot in _ = connection.queueMessage(index, slot, extra: 0, write) }
+        withConnection { connection, slot in
+            _ = connection.queueMessage(index, slot, extra: 0, write)
+        } local: { local, slot in
+            _ = local.queueMessage(slot, extra: 0, write)
+        }
     }
 
     /// Queues one message made of `head` and then `shared`. Small shared bytes are copied, large ones are held
     /// by reference until they are sent.
     public func send(head: UnsafeRawBufferPointer, shared: SharedBytes) {
-        withConnection { connection, slot in _ = connection.queueMessage(index, slot, head: head, shared: shared) }
+        withConnection { connection, slot in
+            _ = connection.queueMessage(index, slot, head: head, shared: shared)
+        } local: { local, slot in
+            local.queueMessage(slot, head: head, shared: shared)
+        }
     }
 
     /// Queues one message of known length that is pulled as it is sent.
     public func send(length: Int, source: any BodySource) {
         guard isAlive else { return source.cancelled() }
-        withConnection { connection, slot in _ = connection.queueSource(index, slot, length, source) }
+        withConnection { connection, slot in
+            _ = connection.queueSource(index, slot, length, source)
+        } local: { local, slot in
+            _ = local.queueSource(slot, length, source)
+        }
     }
 
     /// Ends a stream with status OK, after what is queued.
     public func finish() {
-        withConnection { connection, slot in connection.finish(index, slot, .ok, "") }
+        withConnection { connection, slot in
+            connection.finish(index, slot, .ok, "")
+        } local: { local, slot in
+            local.finish(slot, .ok, "")
+        }
     }
 
     /// A source of this call that answered 0 has bytes again. Also good after `reply` and `finish`.
     public func resume() {
         guard let slot = found() else { return }
         slot.pointee.connection?._withUnsafeGuaranteedRef { $0.resumeOutput(slot) }
+        slot.pointee.local?.sourceResumed()
     }
 
     // MARK: Input
@@ -161,7 +201,7 @@ public struct Call: Hashable, Sendable {
     /// Delivers no more messages of this stream until `resumeReading()`: the client's sends stall at the
     /// stream's receive window.
     public func pauseReading() {
-        withConnection { _, slot in slot.pointee.flags.insert(.paused) }
+        alive()?.pointee.flags.insert(.paused)
     }
 
     public func resumeReading() {
@@ -169,6 +209,9 @@ public struct Call: Hashable, Sendable {
             guard slot.pointee.flags.contains(.paused) else { return }
             slot.pointee.flags.remove(.paused)
             connection.resumeInput(index, slot)
+        } local: { local, slot in
+            slot.pointee.flags.remove(.paused)
+            local.readingResumed()
         }
     }
 }

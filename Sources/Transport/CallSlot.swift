@@ -88,6 +88,8 @@ struct CallSlot {
     var statusText = ""
     var userData: AnyObject?
     var exchange: HTTP2Exchange?
+    /// The caller inside this process; there is no connection then.
+    var local: LocalCall?
 
     /// References into nghttp2's header memory.
     var path: OpaquePointer?

@@ -73,6 +73,8 @@ public enum TransportLimits {
 
     /// Body of one plain HTTP request.
     public static let httpBodyBytesMax = 16 << 20
+    /// A line of an answer longer than this goes to a WebSocket in fragments.
+    public static let webSocketFragmentBytes = 32 << 10
     /// Response bytes of one plain HTTP exchange waiting for a slow reader; beyond, the exchange is cut.
     public static let httpQueuedBytesMax = 64 << 20
 }

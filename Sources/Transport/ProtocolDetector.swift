@@ -2,7 +2,6 @@
 // Under TLS this handler stands behind the TLS handler and sees plain bytes, so nothing here changes.
 
 import NIOCore
-import NIOHTTP1
 
 /// First handler of a connection; replaced by the right ones when the protocol is known.
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
@@ -69,14 +68,11 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
 
     private func addHTTP1(_ context: ChannelHandlerContext) throws {
         let limit = Int64(clamping: endpoint.configuration.readHeaderTimeout.nanosecondsClamped)
-        let headerGuard = HTTP1HeaderGuard(loop: loop, limit: .nanoseconds(limit))
-        let pipeline = context.pipeline.syncOperations
-        try pipeline.addHandler(headerGuard)
-        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
-        try pipeline.addHandler(
+        let pipeline = HTTP1Pipeline(HTTP1HeaderGuard(loop: loop, limit: .nanoseconds(limit)))
+        try pipeline.add(
+            to: context.pipeline.syncOperations,
             HTTP1Handler(
-                loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName,
-                headerGuard: headerGuard))
+                loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName, pipeline: pipeline))
     }
 
     private func become(_ context: ChannelHandlerContext, _ add: (ProtocolDetector) throws -> Void) {

@@ -152,8 +152,9 @@ extension ServerConnection {
         case 10 where matches(name, "user-agent"): keep(slot, value, .userAgent)
         case 11 where matches(name, "traceparent"): keep(slot, value, .traceparent)
         case 12 where matches(name, "content-type"): contentType(slot, bytes)
-        case 12 where matches(name, "grpc-timeout"): timeout(slot, bytes)
-        case 13 where matches(name, "grpc-encoding"): encoding(slot, bytes)
+        // Of gRPC calls only: plain HTTP requests bring theirs to their handler.
+        case 12 where slot.pointee.method >= 0 && matches(name, "grpc-timeout"): timeout(slot, bytes)
+        case 13 where slot.pointee.method >= 0 && matches(name, "grpc-encoding"): encoding(slot, bytes)
         case 13 where matches(name, "authorization"): keep(slot, value, .authorization)
         case 18 where matches(name, "client-api-version"): keep(slot, value, .clientAPIVersion)
         case 18 where matches(name, "grpcgateway-accept"): keep(slot, value, .gatewayAccept)
@@ -226,6 +227,7 @@ extension ServerConnection {
             } else if endpoint.http != nil {
                 slot.pointee.deadline = .max
                 slot.pointee.flags.insert(.http)
+                httpHeadComplete(index, slot)
             } else {
                 refuse(index, slot, 415, .invalidArgument, wrongContentType(slot))
             }

@@ -60,7 +60,12 @@ extension ServerConnection {
             return
         }
         if flags.contains(.http) {
-            nghttp2_session_consume(session, stream, bytes.count)
+            if flags.contains(.paused) {
+                nghttp2_session_consume_connection(session, bytes.count)
+                slot.pointee.unconsumed += bytes.count
+            } else {
+                nghttp2_session_consume(session, stream, bytes.count)
+            }
             httpBody(index, slot, bytes)
             return
         }

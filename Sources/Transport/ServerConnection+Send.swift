@@ -165,6 +165,7 @@ extension ServerConnection {
 
     private func tellCancelled(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ reason: CancelReason) {
         if slot.pointee.flags.contains(.http) {
+            slot.pointee.exchange?.stream?.detach()
             slot.pointee.exchange?.responder?.peerIsGone()
             return
         }

@@ -40,10 +40,14 @@ public final class ServerLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var isEndingBatch = false
     private var flushScheduled = false
     @exclusivity(unchecked) private var dirty: [ServerConnection] = []
+    @exclusivity(unchecked) private var dirtyLocals: [LocalCall] = []
+    /// Where local calls read their output to. Taken when the first one does.
+    private var pieces: UnsafeMutableRawBufferPointer?
     @exclusivity(unchecked) private var arenaCalls: [UInt32] = []
     @exclusivity(unchecked) private var isWritingArena = false
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var http1Connections: [ObjectIdentifier: HTTP1Handler] = [:]
+    private var webSockets: [ObjectIdentifier: WebSocketHandler] = [:]
     private var detectors: [ObjectIdentifier: ProtocolDetector] = [:]
 
     init(index: Int, eventLoop: any EventLoop) {
@@ -93,9 +97,17 @@ public final class ServerLoop: @unchecked Sendable {
         guard inBatch, !isEndingBatch else { return }
         isEndingBatch = true
         var position = 0
-        // Flushing can make further connections dirty (a handler told of writability answers elsewhere).
+        var localPosition = 0
+        // Flushing can make further connections dirty (a handler told of writability answers elsewhere). Local calls come first:
+        // their answers go out on connections.
         repeat {
-            while position < dirty.count {
+            while localPosition < dirtyLocals.count || position < dirty.count {
+                if localPosition < dirtyLocals.count {
+                    let local = dirtyLocals[localPosition]
+                    localPosition += 1
+                    local.pump()
+                    continue
+                }
                 let connection = dirty[position]
                 position += 1
                 connection.isDirty = false
@@ -103,6 +115,7 @@ public final class ServerLoop: @unchecked Sendable {
             }
         } while heldBytes > heldBytesMax && relieve()
         dirty.removeAll(keepingCapacity: true)
+        if localPosition > 0 { dirtyLocals.removeAll(keepingCapacity: true) }
         emptyArena()
         if heldBytes > heldBytesPeak { heldBytesPeak = heldBytes } else { giveBackMemory() }
         isEndingBatch = false
@@ -137,6 +150,33 @@ public final class ServerLoop: @unchecked Sendable {
         guard !connection.isDirty else { return }
         connection.isDirty = true
         dirty.append(connection)
+        scheduleFlush()
+    }
+
+    /// As for connections, for a call from inside the process.
+    func markDirty(local: LocalCall) {
+        guard !local.isDirty else { return }
+        local.isDirty = true
+        dirtyLocals.append(local)
+        scheduleFlush()
+    }
+
+    /// In a batch to come, so that others have their turn before.
+    func markDirtyLater(local: LocalCall) {
+        nonisolated(unsafe) let local = local
+        eventLoop.execute { self.batch { self.markDirty(local: local) } }
+    }
+
+    /// A buffer for what is used up at once.
+    func pieceBuffer(_ count: Int) -> UnsafeMutableRawPointer {
+        if let pieces, pieces.count >= count { return pieces.baseAddress.unsafelyUnwrapped }
+        pieces?.deallocate()
+        let made = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        pieces = made
+        return made.baseAddress.unsafelyUnwrapped
+    }
+
+    private func scheduleFlush() {
         guard !inBatch, !flushScheduled else { return }
         // Used outside a batch, e.g. from a task that the application scheduled on the loop.
         flushScheduled = true
@@ -228,6 +268,7 @@ public final class ServerLoop: @unchecked Sendable {
                 let slot = calls[first.slot]
                 clearDeadline(slot)
                 slot.pointee.connection?._withUnsafeGuaranteedRef { $0.deadlineExceeded(first.slot) }
+                slot.pointee.local?.deadlineExceeded()
             }
             if let first = deadlines.first { arm(first.deadline) }
         }
@@ -248,6 +289,10 @@ public final class ServerLoop: @unchecked Sendable {
     func register(http1 handler: HTTP1Handler) { http1Connections[ObjectIdentifier(handler)] = handler }
 
     func unregister(http1 handler: HTTP1Handler) { http1Connections[ObjectIdentifier(handler)] = nil }
+
+    func register(webSocket handler: WebSocketHandler) { webSockets[ObjectIdentifier(handler)] = handler }
+
+    func unregister(webSocket handler: WebSocketHandler) { webSockets[ObjectIdentifier(handler)] = nil }
 
     func register(detector: ProtocolDetector) { detectors[ObjectIdentifier(detector)] = detector }
 
@@ -270,6 +315,7 @@ public final class ServerLoop: @unchecked Sendable {
         for detector in Array(detectors.values) { detector.close() }
         for connection in Array(connections.values) { connection.terminate() }
         for handler in Array(http1Connections.values) { handler.terminate() }
+        for handler in Array(webSockets.values) { handler.terminate() }
     }
 
     /// The event loop is about to end.
@@ -280,6 +326,8 @@ public final class ServerLoop: @unchecked Sendable {
         arena.clear(keeping: 16)
         staging.release()
         dirty = []
+        pieces?.deallocate()
+        pieces = nil
         guard calls.takenCount == 0 else { return }
         calls.destroy()
     }

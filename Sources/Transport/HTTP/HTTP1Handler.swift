@@ -12,11 +12,17 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private let endpoint: Endpoint
     private let remoteAddress: String
     private let peerCommonName: String?
-    private let headerGuard: HTTP1HeaderGuard
+    private let pipeline: HTTP1Pipeline
+    private var headerGuard: HTTP1HeaderGuard { pipeline.headerGuard }
 
     private var context: ChannelHandlerContext?
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
+    /// Set while the body is handed over as it comes.
+    private var bodyStream: HTTPBodyStream?
+    /// The request asks to go on as WebSocket.
+    private var isUpgrade = false
+    private var bodyTimer: Scheduled<Void>?
     private var isRefused = false
     private var isComplete = false
     private var keepsAlive = true
@@ -27,13 +33,13 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private var hasStarted = false
 
     init(
-        loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?, headerGuard: HTTP1HeaderGuard
+        loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?, pipeline: HTTP1Pipeline
     ) {
         self.loop = loop
         self.endpoint = endpoint
         self.remoteAddress = remoteAddress
         self.peerCommonName = peerCommonName
-        self.headerGuard = headerGuard
+        self.pipeline = pipeline
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -51,8 +57,11 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private func gone() {
         guard context != nil else { return }
         context = nil
-        responder?.peerIsGone()
-        responder = nil
+        endBody()
+        loop.batch {
+            responder?.peerIsGone()
+            responder = nil
+        }
         loop.unregister(http1: self)
     }
 
@@ -83,26 +92,67 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
             isComplete = false
             hasStarted = false
             keepsAlive = keepsAlive && head.isKeepAlive
+            // The parser takes everything behind a request with this header for another protocol.
+            if head.headers.contains(name: "upgrade") { keepsAlive = false }
+            let path = splitTarget(head.uri).path
+            isUpgrade = endpoint.streamsBody(path) && WebSocketUpgrade.isAskedFor(head)
             let expectsContinue = head.headers[canonicalForm: "expect"].contains { $0.lowercased() == "100-continue" }
             if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }),
                 length > endpoint.configuration.httpBodyBytesMax
             {
-                refuseBody(context)
-            } else if expectsContinue, head.version == .http1_1 {
+                return refuseBody(context)
+            }
+            if expectsContinue, head.version == .http1_1 {
                 let interim = HTTPResponseHead(version: .http1_1, status: .continue)
                 context.writeAndFlush(wrapOutboundOut(.head(interim)), promise: nil)
             }
+            limitBodyTime(context)
+            if endpoint.streamsBody(path), !isUpgrade {
+                bodyStream = HTTPBodyStream(self)
+                handle(head)
+            }
         case .body(let part):
             guard !isRefused else { return }
+            if let bodyStream { return loop.batch { part.withUnsafeReadableBytes(bodyStream.deliver) } }
             guard body.count + part.readableBytes <= endpoint.configuration.httpBodyBytesMax else {
                 return refuseBody(context)
             }
             body.append(contentsOf: part.readableBytesView)
         case .end:
             isComplete = true
+            bodyTimer?.cancel()
+            bodyTimer = nil
             guard let head, !isRefused else { return }
-            handle(head)
+            if isUpgrade {
+                upgrade(head, context)
+            } else if let bodyStream {
+                loop.batch { bodyStream.end() }
+            } else {
+                handle(head)
+            }
         }
+    }
+
+    /// A body that drips in for ever would keep its connection for ever.
+    private func limitBodyTime(_ context: ChannelHandlerContext) {
+        nonisolated(unsafe) let context = context
+        nonisolated(unsafe) weak let this = self
+        bodyTimer?.cancel()
+        let limit = Int64(clamping: endpoint.configuration.readHeaderTimeout.nanosecondsClamped)
+        bodyTimer = context.eventLoop.scheduleTask(in: .nanoseconds(limit)) {
+            guard let this, !this.isComplete else { return }
+            this.loop.counters.connectionsRejected.add(1)
+            context.close(promise: nil)
+        }
+    }
+
+    private func endBody() {
+        bodyTimer?.cancel()
+        bodyTimer = nil
+        guard let stream = bodyStream else { return }
+        bodyStream = nil
+        stream.paused = false
+        stream.detach()
     }
 
     private func refuseBody(_ context: ChannelHandlerContext) {
@@ -113,26 +163,47 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func handle(_ head: HTTPRequestHead) {
-        var fields = HTTPFields()
-        for (name, value) in head.headers { fields.add(name, value) }
-        let (path, query) = splitTarget(head.uri)
         let isHead = head.method == .HEAD
         let responder = HTTPResponder(
             loop: loop, sink: HTTP1ResponseSink(self, requestNumber, loop: loop), isHead: isHead)
         self.responder = responder
-        let request = HTTPRequest(
-            method: head.method.rawValue, path: path, query: query, authority: fields["host"] ?? "", headers: fields,
-            body: body, version: .http1, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+        let request = self.request(head)
         body = []
         loop.batch {
             if let http = endpoint.http { http.handle(request, responder) } else { responder.respond(.notFound) }
         }
     }
 
+    private func request(_ head: HTTPRequestHead) -> HTTPRequest {
+        var fields = HTTPFields()
+        for (name, value) in head.headers { fields.add(name, value) }
+        let (path, query) = splitTarget(head.uri)
+        return HTTPRequest(
+            method: head.method.rawValue, path: path, query: query, authority: fields["host"] ?? "", headers: fields,
+            body: body, bodyStream: bodyStream, version: .http1, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+    }
+
     private func respond(_ response: HTTPResponse) {
-        start(response.status, response.headers, length: response.body.count, request: requestNumber)
-        write(response.body, request: requestNumber)
-        end(request: requestNumber)
+        respond(response.status, response.headers, body: response.body, request: requestNumber)
+    }
+
+    // MARK: WebSocket
+
+    private func upgrade(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        var request = self.request(head)
+        do throws(WebSocketUpgrade.Refused) {
+            let answer = try WebSocketUpgrade.answer(head)
+            WebSocketUpgrade.prepare(&request)
+            guard let http = endpoint.http else { return respond(.notFound) }
+            self.head = nil
+            let socket = WebSocketHandler(loop: loop, endpoint: endpoint, headerGuard: headerGuard)
+            // From here on this handler is gone from the pipeline.
+            guard pipeline.becomeWebSocket(context, removing: self, answer: answer, socket) else { return }
+            socket.serve(request, by: http)
+        } catch {
+            keepsAlive = false
+            respond(error.response)
+        }
     }
 
     // MARK: Answers
@@ -152,8 +223,20 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
         if length == nil { context.flush() }
     }
 
-    fileprivate func write(_ bytes: [UInt8], request: UInt64) {
-        guard let context, request == requestNumber, hasStarted, head?.method != .HEAD, !bytes.isEmpty else { return }
+    /// A whole answer: one write to the socket.
+    fileprivate func respond(_ status: Int, _ headers: HTTPFields, body: [UInt8], request: UInt64) {
+        start(status, headers, length: body.count, request: request)
+        if !body.isEmpty { body.withUnsafeBytes { write($0, flushes: false, request: request) } }
+        end(request: request)
+    }
+
+    fileprivate func abort(request: UInt64) {
+        guard let context, request == requestNumber else { return }
+        context.close(promise: nil)
+    }
+
+    fileprivate func write(_ bytes: UnsafeRawBufferPointer, flushes: Bool = true, request: UInt64) {
+        guard let context, request == requestNumber, hasStarted, head?.method != .HEAD, bytes.count > 0 else { return }
         guard queuedBytes + bytes.count <= max(TransportLimits.httpQueuedBytesMax, bytes.count) else {
             // A reader too slow for an answer in pieces.
             context.close(promise: nil)
@@ -165,13 +248,14 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
         let written = context.eventLoop.makePromise(of: Void.self)
         nonisolated(unsafe) let this = self
         written.futureResult.whenComplete { _ in this.wrote(count) }
-        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: written)
+        let part = wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes))))
+        if flushes { context.writeAndFlush(part, promise: written) } else { context.write(part, promise: written) }
     }
 
     private func wrote(_ count: Int) {
         let wasHigh = queuedBytes >= TransportLimits.queuedLowBytes
         queuedBytes -= count
-        if wasHigh, queuedBytes < TransportLimits.queuedLowBytes { responder?.becameWritable() }
+        if wasHigh, queuedBytes < TransportLimits.queuedLowBytes { loop.batch { responder?.becameWritable() } }
     }
 
     fileprivate func end(request: UInt64) {
@@ -179,6 +263,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
         responder = nil
         hasStarted = false
         head = nil
+        endBody()
         // A body that is still coming is not waited for.
         if !isComplete { keepsAlive = false }
         if keepsAlive {
@@ -188,6 +273,18 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
             nonisolated(unsafe) let context = context
             context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in context.close(promise: nil) }
         }
+    }
+}
+
+extension HTTP1Handler: HTTPBodySource {
+    func setBodyPaused(_ isPaused: Bool) { headerGuard.setPaused(isPaused) }
+
+    /// One request at a time, whose reader has a limit: nothing to add up.
+    func accountBody(_ change: Int) { loop.counters.receivedPartialBytes.add(change) }
+
+    func allowEndlessBody() {
+        bodyTimer?.cancel()
+        bodyTimer = nil
     }
 }
 
@@ -204,62 +301,11 @@ private final class HTTP1ResponseSink: HTTPResponseSink {
     func start(_ status: Int, _ headers: HTTPFields, length: Int?) {
         handler?.start(status, headers, length: length, request: request)
     }
-    func write(_ bytes: [UInt8]) { handler?.write(bytes, request: request) }
+    func write(_ bytes: UnsafeRawBufferPointer) { handler?.write(bytes, request: request) }
+    func respond(_ status: Int, _ headers: HTTPFields, body: [UInt8]) {
+        handler?.respond(status, headers, body: body, request: request)
+    }
+    func abort() { handler?.abort(request: request) }
     func end() { handler?.end(request: request) }
     var queuedBytes: Int { handler?.queuedBytes ?? 0 }
-}
-
-/// Closes connections whose request head does not come to an end in time. In front of the parser, because
-/// only there a first byte can be seen. An idle connection between requests may stay. And does not read from
-/// one that takes no answers.
-final class HTTP1HeaderGuard: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let loop: ServerLoop
-    private let limit: TimeAmount
-    private var isBetweenRequests = true
-    private var holdsRead = false
-    private var timer: Scheduled<Void>?
-
-    init(loop: ServerLoop, limit: TimeAmount) {
-        self.loop = loop
-        self.limit = limit
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        loop.counters.bytesReceived.add(unwrapInboundIn(data).readableBytes)
-        if isBetweenRequests, timer == nil {
-            nonisolated(unsafe) let context = context
-            timer = context.eventLoop.scheduleTask(in: limit) { context.close(promise: nil) }
-        }
-        context.fireChannelRead(data)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
-        context.fireChannelInactive()
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if context.channel.isWritable { context.read() } else { holdsRead = true }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if holdsRead, context.channel.isWritable {
-            holdsRead = false
-            context.read()
-        }
-        context.fireChannelWritabilityChanged()
-    }
-
-    func headArrived() {
-        isBetweenRequests = false
-        timer?.cancel()
-        timer = nil
-    }
-
-    func requestDone() { isBetweenRequests = true }
 }

@@ -12,6 +12,45 @@ final class HTTP2Exchange {
     weak var responder: HTTPResponder?
     /// Body bytes that are in the account of the connection.
     var countedBytes = 0
+    /// Set where the body is handed over as it comes.
+    var stream: HTTPBodyStream?
+    /// Keeps what `stream` refers to weakly.
+    var source: HTTP2BodySource?
+}
+
+/// The body of a request on the stream of a call.
+final class HTTP2BodySource: HTTPBodySource {
+    private let call: Call
+
+    init(_ call: Call) { self.call = call }
+
+    private func withConnection(_ body: (ServerConnection, UnsafeMutablePointer<CallSlot>) -> Void) {
+        let loop = call.loop
+        guard let slot = loop.calls.find(call.index, call.generation), slot.pointee.exchange != nil else { return }
+        slot.pointee.connection?._withUnsafeGuaranteedRef { body($0, slot) }
+    }
+
+    func setBodyPaused(_ isPaused: Bool) {
+        withConnection { connection, slot in
+            if isPaused {
+                slot.pointee.flags.insert(.paused)
+            } else {
+                slot.pointee.flags.remove(.paused)
+                connection.giveBackWindow(slot)
+            }
+        }
+    }
+
+    func accountBody(_ change: Int) {
+        withConnection { connection, slot in
+            connection.accountInput(change)
+            slot.pointee.exchange?.countedBytes += change
+            if change > 0 { connection.limitBody(slot) }
+        }
+    }
+
+    /// Streams of HTTP/2 hold no connection, so nothing limits their time but the client's own keepalive.
+    func allowEndlessBody() {}
 }
 
 /// Puts the answer onto the stream of a call.
@@ -36,9 +75,23 @@ private final class HTTP2ResponseSink: HTTPResponseSink {
         withConnection { $0.httpStart(call.index, $1, status, headers, length: length, isBodyless: isBodyless) }
     }
 
-    func write(_ bytes: [UInt8]) {
+    func write(_ bytes: UnsafeRawBufferPointer) {
         guard !isBodyless else { return }
         withConnection { $0.httpWrite(call.index, $1, bytes) }
+    }
+
+    func respond(_ status: Int, _ headers: HTTPFields, body: [UInt8]) {
+        start(status, headers, length: body.count)
+        if !body.isEmpty { body.withUnsafeBytes(write) }
+        end()
+    }
+
+    func abort() {
+        withConnection { connection, slot in
+            nghttp2_submit_rst_stream(
+                connection.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, NGHTTP2_INTERNAL_ERROR.rawValue)
+            connection.loop.markDirty(connection)
+        }
     }
 
     func end() { withConnection { $0.httpEnd(call.index, $1, isBodyless: isBodyless) } }
@@ -49,6 +102,7 @@ private final class HTTP2ResponseSink: HTTPResponseSink {
 extension ServerConnection {
     func httpBody(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ bytes: UnsafeRawBufferPointer) {
         guard let exchange = slot.pointee.exchange else { return }
+        if let stream = exchange.stream { return stream.deliver(bytes) }
         guard exchange.body.count + bytes.count <= endpoint.configuration.httpBodyBytesMax else {
             let call = Call(loop, index, slot.pointee.generation)
             HTTPResponder(loop: loop, sink: HTTP2ResponseSink(call, isHead: false), isHead: false)
@@ -58,13 +112,40 @@ extension ServerConnection {
         exchange.body.append(contentsOf: bytes)
         accountInput(bytes.count)
         exchange.countedBytes += bytes.count
-        if partialBytes > TransportLimits.receivedPartialBytesMax {
-            nghttp2_submit_rst_stream(
-                session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
-        }
+        limitBody(slot)
+    }
+
+    func limitBody(_ slot: UnsafeMutablePointer<CallSlot>) {
+        guard partialBytes > TransportLimits.receivedPartialBytesMax else { return }
+        loop.counters.connectionsRejected.add(1)
+        nghttp2_submit_rst_stream(
+            session, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.streamID, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+        loop.markDirty(self)
+    }
+
+    /// A paused body goes on: the client may send as much as was kept from it.
+    func giveBackWindow(_ slot: UnsafeMutablePointer<CallSlot>) {
+        guard slot.pointee.unconsumed > 0 else { return }
+        nghttp2_session_consume_stream(session, slot.pointee.streamID, slot.pointee.unconsumed)
+        slot.pointee.unconsumed = 0
+        loop.markDirty(self)
+    }
+
+    /// The head is complete: a request whose body is handed over as it comes is handled now.
+    func httpHeadComplete(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
+        let target = slot.pointee.path.map(headerText) ?? "/"
+        guard let exchange = slot.pointee.exchange, endpoint.streamsBody(target) else { return }
+        let source = HTTP2BodySource(Call(loop, index, slot.pointee.generation))
+        exchange.source = source
+        exchange.stream = HTTPBodyStream(source)
+        httpHandle(index, slot)
     }
 
     func httpRequestComplete(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
+        if let stream = slot.pointee.exchange?.stream { stream.end() } else { httpHandle(index, slot) }
+    }
+
+    private func httpHandle(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
         guard let exchange = slot.pointee.exchange, let http = endpoint.http else { return }
         let target = slot.pointee.path.map(headerText) ?? "/"
         let method = slot.pointee.flags.contains(.isPOST) ? "POST" : slot.pointee.statusText
@@ -77,7 +158,7 @@ extension ServerConnection {
         exchange.responder = responder
         let request = HTTPRequest(
             method: method, path: path, query: query, authority: slot.pointee.authority.map(headerText) ?? "", headers: headers, body: exchange.body,
-            version: .http2, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+            bodyStream: exchange.stream, version: .http2, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
         exchange.body = []
         exchange.headers = []
         accountInput(-exchange.countedBytes)
@@ -111,7 +192,7 @@ extension ServerConnection {
         loop.markDirty(self)
     }
 
-    func httpWrite(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ bytes: [UInt8]) {
+    func httpWrite(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ bytes: UnsafeRawBufferPointer) {
         guard slot.pointee.flags.contains(.responding) else { return }
         if slot.pointee.output.heldBytes + bytes.count > max(TransportLimits.httpQueuedBytesMax, bytes.count) {
             // A reader too slow for an answer in pieces.
@@ -131,6 +212,8 @@ extension ServerConnection {
         guard slot.pointee.flags.contains(.responding) else { return }
         slot.pointee.flags.remove(.alive)
         slot.pointee.flags.insert(.finished)
+        slot.pointee.exchange?.stream?.detach()
+        giveBackWindow(slot)
         if isBodyless {
             resetUnlessRemoteClosed(slot)
             loop.markDirty(self)

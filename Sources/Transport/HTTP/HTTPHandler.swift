@@ -46,6 +46,8 @@ public struct HTTPRequest: Sendable {
     public var authority: String
     public var headers: HTTPFields
     public var body: [UInt8]
+    /// Set instead of `body` where the listener hands bodies over as they come (`Services.bodyStreamPrefixes`).
+    public var bodyStream: HTTPBodyStream?
     public var version: Version
     /// "address:port" of the peer, "@" for a Unix socket.
     public var remoteAddress: String
@@ -79,6 +81,7 @@ public struct HTTPResponse: Sendable {
 
 /// What serves the plain HTTP requests of a listener.
 public protocol HTTPHandler: AnyObject, Sendable {
-    /// Called on the event loop with the whole request. The answer may come later and from any thread.
+    /// Called on the event loop with the whole request, or with its head where the body is handed over as it comes. The answer may
+    /// come later and from any thread.
     func handle(_ request: HTTPRequest, _ responder: HTTPResponder)
 }

@@ -6,8 +6,12 @@ import Synchronization
 protocol HTTPResponseSink: AnyObject {
     /// `length` is nil when the body's length is not known beforehand.
     func start(_ status: Int, _ headers: HTTPFields, length: Int?)
-    func write(_ bytes: [UInt8])
+    func write(_ bytes: UnsafeRawBufferPointer)
     func end()
+    /// The answer cannot be completed: the client must notice.
+    func abort()
+    /// All three at once.
+    func respond(_ status: Int, _ headers: HTTPFields, body: [UInt8])
     /// Bytes that the peer has not taken yet.
     var queuedBytes: Int { get }
 }
@@ -76,11 +80,20 @@ public final class HTTPResponder: Sendable {
 
     /// The next piece of the body.
     public func write(_ bytes: [UInt8]) {
-        let state = state
-        loop.executeInline {
-            guard state.isStarted, !state.isHead, !bytes.isEmpty else { return }
-            state.sink?.write(bytes)
-        }
+        loop.executeInline { bytes.withUnsafeBytes { self.writeOnLoop($0) } }
+    }
+
+    /// The next piece of the body. Only on the loop.
+    public func writeOnLoop(_ bytes: UnsafeRawBufferPointer) {
+        guard state.isStarted, !state.isHead, bytes.count > 0 else { return }
+        state.sink?.write(bytes)
+    }
+
+    /// Ends an answer that cannot be completed so that the client notices: the connection is cut, the stream reset. Only on the loop.
+    public func abort() {
+        guard let sink = state.sink else { return }
+        Self.detach(state)
+        sink.abort()
     }
 
     public func end() {
@@ -113,9 +126,7 @@ public final class HTTPResponder: Sendable {
         guard !state.isStarted, let sink = state.sink else { return }
         state.isStarted = true
         detach(state)
-        sink.start(response.status, state.fields(response.headers), length: response.body.count)
-        if !state.isHead, !response.body.isEmpty { sink.write(response.body) }
-        sink.end()
+        sink.respond(response.status, state.fields(response.headers), body: response.body)
     }
 
     private static func detach(_ state: LoopState) {

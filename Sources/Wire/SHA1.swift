@@ -1,9 +1,9 @@
-// SHA-1 (FIPS 180-4): member and cluster IDs are made of it. Nothing here depends on its security.
+// SHA-1 (FIPS 180-4): member and cluster IDs and WebSocket's handshake are made of it. Nothing here depends on its security.
 
 /// SHA-1 of a byte sequence.
-enum SHA1 {
+public enum SHA1 {
     /// The 20 bytes of the digest.
-    static func digest(_ message: [UInt8]) -> [UInt8] {
+    public static func digest(_ message: [UInt8]) -> [UInt8] {
         var padded = message
         padded.append(0x80)
         while padded.count % 64 != 56 { padded.append(0) }
