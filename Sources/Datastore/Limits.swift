@@ -46,6 +46,12 @@ enum ServerLimits {
     static let snapshotPageBytes = 4096
     /// A snapshot whose client takes nothing for so long is aborted, because it holds back compaction.
     static let snapshotStallNanoseconds: UInt64 = 600_000_000_000
+    /// Answers of the gateway translated ahead of their reader; beyond, the call waits.
+    static let gatewayOutputAheadBytes = 256 << 10
+    /// Answers of the gateway up to this size go out whole and with their length, longer ones in pieces.
+    static let gatewayAnswerInlineBytesMax = 64 << 10
+    /// A piece of such an answer.
+    static let gatewayOutputPieceBytes = 64 << 10
     /// Time that open connections get to finish their calls when the server stops.
     static let drainMilliseconds: Int64 = 500
 }

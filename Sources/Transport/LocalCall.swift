@@ -277,7 +277,7 @@ public final class LocalCall {
             }
             let held = slot.pointee.output.heldBytes
             let buffer = loop.pieceBuffer(Self.pieceBytes)
-            let (count, pulled) = slot.pointee.output.pull(into: buffer, length: Self.pieceBytes, arena: loop.arena.base)
+            let (count, _, pulled) = slot.pointee.output.pull(into: buffer, length: Self.pieceBytes, arena: loop.arena.base)
             loop.counters.queuedBytes.add(slot.pointee.output.heldBytes - held)
             turn.bytes += count
             result = pulled

@@ -165,8 +165,8 @@ extension ServerConnection {
 
     private func tellCancelled(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ reason: CancelReason) {
         if slot.pointee.flags.contains(.http) {
-            slot.pointee.exchange?.stream?.detach()
             slot.pointee.exchange?.responder?.peerIsGone()
+            slot.pointee.exchange?.stream?.detach()
             return
         }
         guard slot.pointee.flags.contains(.delivered), slot.pointee.method >= 0 else { return }

@@ -14,10 +14,12 @@ final class ClientEndpoints: HTTPHandler {
     private let node: Node
     private let role: Role
     private let health: HealthChecks
+    private let gateway: Gateway?
 
-    init(_ node: Node, role: Role) {
+    init(_ node: Node, role: Role, gateway: Gateway? = nil) {
         self.node = node
         self.role = role
+        self.gateway = gateway
         health = HealthChecks(node)
     }
 
@@ -37,7 +39,9 @@ final class ClientEndpoints: HTTPHandler {
             guard isGet(request, responder) else { return }
             responder.respond(DebugVariables.response(node))
         default:
-            if request.path.hasPrefix("/livez/") {
+            if let gateway, request.path.hasPrefix("/v3/") {
+                gateway.handle(request, responder)
+            } else if request.path.hasPrefix("/livez/") {
                 health.live(request, check: String(request.path.dropFirst(7)), responder)
             } else if request.path.hasPrefix("/readyz/") {
                 health.ready(request, check: String(request.path.dropFirst(8)), responder)

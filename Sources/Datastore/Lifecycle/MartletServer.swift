@@ -106,6 +106,9 @@ public final class MartletServer: Sendable {
         transportConfiguration.keepalive.interval =
             configuration.keepalive.sendsPings ? .nanoseconds(configuration.keepalive.pingInterval.count) : .seconds(1 << 40)
         transportConfiguration.keepalive.timeout = .nanoseconds(configuration.keepalive.pingTimeout.count)
+        // Base 64 and names make a request longer in JSON.
+        transportConfiguration.httpBodyBytesMax = max(
+            transportConfiguration.httpBodyBytesMax, 2 * transportConfiguration.receiveMessageBytesMax)
         let transport = Transport.Server(configuration: transportConfiguration)
 
         let loops = transport.loops.map { LoopContext(index: $0.index, metrics: metrics) }
@@ -154,7 +157,13 @@ public final class MartletServer: Sendable {
         // Who talks to other ports than the clients' must leave them most of what there is, and the other way round.
         let others = max(1, connections.limit / ServerLimits.otherListenersShare)
         options.connectionsMax = others
-        let client = AccessControl(configuration, log: node.log, inner: ClientEndpoints(node, role: .client))
+        let auth = node.keySpace.auth
+        let gateway =
+            configuration.servesGateway
+            ? Gateway(services.methods, transport.configuration, observer: observer, isAuthEnabled: { auth.isEnabled }) : nil
+        let client = AccessControl(
+            configuration, log: node.log, inner: ClientEndpoints(node, role: .client, gateway: gateway))
+        let streamed = gateway == nil ? [] : Gateway.prefixes
         let splits = !configuration.listenClientHTTPURLs.isEmpty
         for url in configuration.listenPeerURLs {
             let listener = try await listen(url, Services(http: PeerEndpoints(node), servesGRPC: false), options, nil)
@@ -162,12 +171,13 @@ public final class MartletServer: Sendable {
         }
         options.connectionsMax = max(1, connections.limit - others)
         for url in configuration.listenClientURLs {
-            let served = splits ? Services(methods: services.methods) : Services(methods: services.methods, http: client)
+            let served = splits ? Services(methods: services.methods) : Services(methods: services.methods, http: client, bodyStreamPrefixes: streamed)
             let listener = try await listen(url, served, options, observer)
             StartupLog.serving(node.log, address: listener.address.description)
         }
         for url in configuration.listenClientHTTPURLs {
-            let listener = try await listen(url, Services(http: client, servesGRPC: false), options, nil)
+            let listener = try await listen(
+                url, Services(http: client, servesGRPC: false, bodyStreamPrefixes: streamed), options, nil)
             StartupLog.serving(node.log, address: listener.address.description)
         }
         options.connectionsMax = others

@@ -1,5 +1,7 @@
 // Who a member is: IDs computed from peer URLs and the cluster token, the same on every member.
 
+import Wire
+
 /// Member and cluster IDs.
 public enum Identity {
     /// The ID of a member with these peer URLs.

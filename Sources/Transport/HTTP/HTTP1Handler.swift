@@ -57,10 +57,10 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private func gone() {
         guard context != nil else { return }
         context = nil
-        endBody()
         loop.batch {
             responder?.peerIsGone()
             responder = nil
+            endBody()
         }
         loop.unregister(http1: self)
     }

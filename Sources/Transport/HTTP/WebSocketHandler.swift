@@ -79,8 +79,8 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
         body = nil
         responder = nil
         loop.batch {
-            stream?.detach()
             answering?.peerIsGone()
+            stream?.detach()
         }
     }
 

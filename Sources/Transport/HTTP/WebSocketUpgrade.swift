@@ -29,7 +29,7 @@ enum WebSocketUpgrade {
         }
         var lines = [
             "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
-            "Sec-WebSocket-Accept: \(base64(SHA1.digest(Array((key + keySuffix).utf8))))",
+            "Sec-WebSocket-Accept: \(Base64.encode(SHA1.digest(Array((key + keySuffix).utf8))))",
         ]
         // The token's place in a browser is the list of sub-protocols; one of them has to be accepted.
         if let protocols = head.headers.first(name: "sec-websocket-protocol"), protocols.hasPrefix("Bearer") {
@@ -77,12 +77,6 @@ enum WebSocketUpgrade {
             true
         default: false
         }
-    }
-
-    private static func base64(_ bytes: [UInt8]) -> String {
-        let sink = ByteSink(capacity: 32)
-        bytes.withUnsafeBytes { Base64.encode($0, to: sink) }
-        return String(decoding: sink.bytes, as: UTF8.self)
     }
 }
 

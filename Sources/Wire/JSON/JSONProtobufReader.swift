@@ -181,7 +181,7 @@ private struct Parser {
         guard encoded.count > 0 || writesZero else { return true }
         sink.tag(number, .bytes)
         let start = sink.count
-        guard Base64.decode(encoded, to: sink) else { return false }
+        guard JSONBase64.decode(encoded, to: sink) else { return false }
         sink.insertLength(at: start)
         return true
     }

@@ -247,12 +247,12 @@ public struct ProtobufJSONWriter {
                 carry.1 = byte
                 carried = 2
             } else {
-                withUnsafeBytes(of: (carry.0, carry.1, byte)) { Base64.encodeGroups($0, to: sink) }
+                withUnsafeBytes(of: (carry.0, carry.1, byte)) { JSONBase64.encodeGroups($0, to: sink) }
                 carried = 0
             }
         }
         let whole = (bytes.count - index) / 3 * 3
-        if whole > 0 { Base64.encodeGroups(UnsafeRawBufferPointer(rebasing: bytes[index..<index + whole]), to: sink) }
+        if whole > 0 { JSONBase64.encodeGroups(UnsafeRawBufferPointer(rebasing: bytes[index..<index + whole]), to: sink) }
         index += whole
         if index < bytes.count {
             carry.0 = bytes[index]
@@ -263,7 +263,7 @@ public struct ProtobufJSONWriter {
             }
         }
         guard isLast else { return }
-        if carried > 0 { Base64.encodeRest(carry.0, carried == 2 ? carry.1 : nil, to: sink) }
+        if carried > 0 { JSONBase64.encodeRest(carry.0, carried == 2 ? carry.1 : nil, to: sink) }
         carried = 0
         sink.append(byte: UInt8(ascii: "\""))
     }
@@ -271,7 +271,7 @@ public struct ProtobufJSONWriter {
 
 extension ByteSink {
     /// The inside of a JSON string, escaped as protobuf's writer does: quotes, backslashes, control characters.
-    func jsonText(_ bytes: UnsafeRawBufferPointer, escapesHTML: Bool) {
+    public func jsonText(_ bytes: UnsafeRawBufferPointer, escapesHTML: Bool = false) {
         var plain = 0
         for index in 0..<bytes.count {
             let byte = bytes[index]

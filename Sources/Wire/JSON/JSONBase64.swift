@@ -1,6 +1,6 @@
 // Base 64 as protobuf's JSON has it: standard with padding on the way out, either alphabet with or without padding on the way in.
 
-public enum Base64 {
+enum JSONBase64 {
     private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
     /// Two characters for twelve bits: half the look-ups.
@@ -25,17 +25,6 @@ public enum Base64 {
         table[Int(last.utf8Start[0])] = 62
         table[Int(last.utf8Start[1])] = 63
         return UnsafePointer(table)
-    }
-
-    /// Standard alphabet, with padding.
-    public static func encode(_ bytes: UnsafeRawBufferPointer, to sink: ByteSink) {
-        let whole = bytes.count / 3 * 3
-        encodeGroups(UnsafeRawBufferPointer(rebasing: bytes[..<whole]), to: sink)
-        switch bytes.count - whole {
-        case 1: encodeRest(bytes[whole], nil, to: sink)
-        case 2: encodeRest(bytes[whole], bytes[whole + 1], to: sink)
-        default: break
-        }
     }
 
     /// Characters of whole groups of three bytes; `bytes.count` must be a multiple of three.

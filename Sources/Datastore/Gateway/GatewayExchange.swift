@@ -1,0 +1,293 @@
+// One request of the gateway: JSON in, a call, JSON out. Both directions are translated as they come and wait for who is slower.
+
+import Transport
+import Wire
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Confined to its event loop. Kept by the responder's hooks and the body's stream until the exchange is over.
+final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendable {
+    private let gateway: Gateway
+    private let responder: HTTPResponder
+    private let body: HTTPBodyStream
+    private var target: Gateway.Target?
+    /// What the request is answered with when its body has come to its end.
+    private var refusal: CallError?
+    private var call: LocalCall?
+    private var deadline: UInt64?
+
+    // In: bytes not yet made into messages, of which so many were scanned.
+    private let input = ByteSink(capacity: 512)
+    private var scanned = 0
+    private var scanner = JSONScanner()
+    private var isInputOver = false
+    private var isBodyOver = false
+    private let message = ByteSink(capacity: 256)
+
+    // Out
+    private let output = ByteSink(capacity: 512)
+    private var writer = ProtobufJSONWriter()
+    private var hasAnswer = false
+    private var isStarted = false
+    private var isBroken = false
+    private var isOver = false
+
+    init(_ gateway: Gateway, _ responder: HTTPResponder, _ body: HTTPBodyStream) {
+        self.gateway = gateway
+        self.responder = responder
+        self.body = body
+    }
+
+    private var isStreamingAnswer: Bool { target?.route.kind != .unary }
+    private var isStreamingRequest: Bool { target?.route.kind == .bidirectional }
+
+    // MARK: Begin
+
+    func refuse(_ error: CallError) { refusal = error }
+
+    func begin(_ target: Gateway.Target, _ request: HTTPRequest) throws(CallError) {
+        self.target = target
+        if let timeout = try GatewayHeaders.timeout(request.headers) { deadline = monotonicNow() &+ timeout }
+        guard let method = target.method else { throw gateway.services.unknownMethod(target.methodPath) }
+        let call = LocalCall(
+            gateway.services, method: method, loop: responder.eventLoop, metadata: GatewayHeaders.metadata(request.headers),
+            remoteAddress: request.remoteAddress, output: self)
+        self.call = call
+        // The responder lets go of these when the exchange is over, however it ends.
+        responder.onPeerGone { self.peerIsGone() }
+        responder.onWritable { self.call?.resumeOutput() }
+        if isStreamingRequest {
+            body.allowEndless()
+            start(call)
+        }
+    }
+
+    private func start(_ call: LocalCall) {
+        guard let deadline else { return call.start() }
+        let now = monotonicNow()
+        call.start(timeout: deadline > now ? deadline - now : 0)
+    }
+
+    private func peerIsGone() {
+        isOver = true
+        call?.cancel()
+        call = nil
+    }
+
+    // MARK: Request
+
+    func bodyReceived(_ bytes: UnsafeRawBufferPointer) {
+        guard !isOver, !isInputOver, refusal == nil else { return }
+        input.append(bytes)
+        if isStreamingRequest {
+            takeMessages()
+            guard input.count > gateway.bodyBytesMax else { return }
+            isInputOver = true
+            call?.cancel()
+            call = nil
+            callEnded(.resourceExhausted, "a message of the request is longer than \(gateway.bodyBytesMax) bytes")
+        } else if input.count > gateway.bodyBytesMax {
+            isInputOver = true
+            isOver = true
+            call = nil
+            responder.respond(.error(413, "http: request body too large"))
+        } else {
+            body.heldBytes = input.count
+        }
+    }
+
+    func bodyEnded() {
+        isBodyOver = true
+        guard !isOver else { return }
+        if let refusal {
+            isOver = true
+            return responder.respond(GatewayError.response(refusal))
+        }
+        if isStreamingRequest {
+            takeMessages()
+        } else if !isInputOver {
+            callOnce()
+        }
+    }
+
+    /// The one message of a unary or server-streaming call: the first value of the body. What follows it is not looked at.
+    private func callOnce() {
+        guard let call, let target else { return }
+        isInputOver = true
+        do throws(JSONMessageError) {
+            var outcome = scanner.scan(input.bytes)
+            var end = input.count
+            if case .unfinished = outcome { outcome = scanner.finish() } else if case .complete(let at) = outcome { end = at }
+            switch outcome {
+            case .malformed(let text): throw JSONMessageError(text)
+            // Nothing but white space: a message without fields.
+            case .unfinished: break
+            case .complete: try JSONProtobufReader.read(value(input.bytes, end: end), as: target.route.request, to: message)
+            }
+        } catch {
+            isOver = true
+            self.call = nil
+            return responder.respond(GatewayError.response(CallError(.invalidArgument, error.message)))
+        }
+        forgetInput()
+        start(call)
+        call.send(message.bytes)
+        message.clear(keeping: 4096)
+    }
+
+    /// A value without the space around it.
+    private func value(_ bytes: UnsafeRawBufferPointer, from start: Int = 0, end: Int) -> UnsafeRawBufferPointer {
+        func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 }
+        var start = start
+        while start < end, isSpace(bytes[start]) { start += 1 }
+        var end = end
+        while end > start, isSpace(bytes[end - 1]) { end -= 1 }
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+    }
+
+    private func forgetInput() {
+        input.clear(keeping: 512)
+        body.heldBytes = 0
+    }
+
+    /// Sends the messages that are complete. One that cannot be read ends the client's side of the stream, as in etcd's gateway.
+    private func takeMessages() {
+        guard let call, let target else { return }
+        var start = 0
+        while !isInputOver, call.isAlive, !call.isInputBlocked, scanned < input.count {
+            let rest = UnsafeRawBufferPointer(rebasing: input.bytes[scanned...])
+            switch scanner.scan(rest) {
+            case .unfinished: scanned = input.count
+            case .malformed: isInputOver = true
+            case .complete(let end):
+                scanned += end
+                send(value(input.bytes, from: start, end: scanned), target, call)
+                start = scanned
+            }
+        }
+        if isBodyOver, !isInputOver, scanned == input.count {
+            if case .complete = scanner.finish() { send(value(input.bytes, from: start, end: scanned), target, call) }
+            isInputOver = true
+        }
+        if isInputOver {
+            forgetInput()
+            scanned = 0
+            return call.halfClose()
+        }
+        if start > 0 {
+            input.removeFirst(start)
+            scanned -= start
+        }
+        body.heldBytes = input.count
+        body.paused = call.isInputBlocked
+    }
+
+    private func send(_ text: UnsafeRawBufferPointer, _ target: Gateway.Target, _ call: LocalCall) {
+        message.clear(keeping: 4096)
+        do {
+            try JSONProtobufReader.read(text, as: target.route.request, to: message)
+            call.send(message.bytes)
+        } catch {
+            isInputOver = true
+        }
+    }
+
+    func inputResumed() {
+        guard !isOver else { return }
+        body.paused = false
+        takeMessages()
+    }
+
+    // MARK: Answer
+
+    var hasRoom: Bool { responder.queuedBytes + output.count < ServerLimits.gatewayOutputAheadBytes }
+
+    func messageBegan(length: Int) {
+        guard !isBroken, let target else { return }
+        hasAnswer = true
+        if isStreamingAnswer {
+            startAnswer()
+            output.append("{\"result\":" as StaticString)
+        }
+        writer.begin(target.route.response, length: length, escapesHTML: isStreamingAnswer, to: output)
+        endMessageIfComplete()
+    }
+
+    func messageBytes(_ bytes: UnsafeRawBufferPointer) {
+        guard !isBroken else { return }
+        do {
+            try writer.write(bytes, to: output)
+        } catch {
+            isBroken = true
+            return
+        }
+        endMessageIfComplete()
+        if !isStreamingAnswer, !isStarted, output.count > ServerLimits.gatewayAnswerInlineBytesMax { startAnswer() }
+        if isStarted, output.count > ServerLimits.gatewayOutputPieceBytes { flush() }
+    }
+
+    private func endMessageIfComplete() {
+        if writer.isFinished, isStreamingAnswer { output.append("}\n" as StaticString) }
+    }
+
+    private func startAnswer() {
+        guard !isStarted else { return }
+        isStarted = true
+        responder.start(headers: Self.headers)
+    }
+
+    private static let headers: HTTPFields = ["Content-Type": "application/json", "Grpc-Metadata-Content-Type": "application/grpc"]
+
+    private func flush() {
+        guard isStarted, output.count > 0 else { return }
+        responder.writeOnLoop(output.bytes)
+        output.clear(keeping: 2 * ServerLimits.gatewayOutputPieceBytes)
+    }
+
+    func turnEnded() { flush() }
+
+    func callEnded(_ status: StatusCode, _ text: String) {
+        guard !isOver else { return }
+        isOver = true
+        call = nil
+        guard !isBroken, writer.isFinished else { return breakOff() }
+        if isStreamingAnswer { endStream(status, text) } else { endUnary(status, text) }
+    }
+
+    private func endUnary(_ status: StatusCode, _ text: String) {
+        guard status == .ok else {
+            return isStarted ? responder.abort() : responder.respond(GatewayError.response(CallError(status, text)))
+        }
+        guard hasAnswer else { return responder.respond(GatewayError.response(CallError(.internal, "the call ended without an answer"))) }
+        guard isStarted else { return responder.respond(HTTPResponse(headers: Self.headers, body: output.array())) }
+        flush()
+        responder.end()
+    }
+
+    private func endStream(_ status: StatusCode, _ text: String) {
+        if !isStarted {
+            isStarted = true
+            // A stream that ends well without an answer has no content at all.
+            let headers: HTTPFields = status == .ok ? [:] : ["Content-Type": "application/json"]
+            responder.start(status: GatewayError.httpStatus(status), headers: headers)
+        }
+        if status != .ok {
+            output.append("{\"error\":" as StaticString)
+            GatewayError.append(status, text, escapesHTML: true, to: output)
+            output.append("}\n" as StaticString)
+        }
+        flush()
+        responder.end()
+    }
+
+    /// The answer stops inside a message, or cannot be said in JSON.
+    private func breakOff() {
+        if isStarted {
+            responder.abort()
+        } else {
+            responder.respond(GatewayError.response(CallError(.internal, "the answer cannot be translated to JSON")))
+        }
+    }
+}
