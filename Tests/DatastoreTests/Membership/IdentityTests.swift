@@ -1,6 +1,7 @@
 // Member and cluster IDs.
 
 import Testing
+import Wire
 
 @testable import Datastore
 
