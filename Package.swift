@@ -8,6 +8,7 @@ let package = Package(
     products: [
         .executable(name: "martlet", targets: ["martlet"]),
         .library(name: "Datastore", targets: ["Datastore"]),
+        .library(name: "Decoder", targets: ["Decoder"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -20,6 +21,9 @@ let package = Package(
         // bcrypt, in libxcrypt; part of every Debian.
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+        // Kubernetes' messages, from Sources/Decoder/Resources.
+        .target(name: "CKubernetesSchema"),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "Wire", dependencies: ["CShims"]),
@@ -53,6 +57,7 @@ let package = Package(
             // The archive itself: one small library less to look for at every start and on every machine.
             linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .executableTarget(name: "martlet", dependencies: ["Datastore"]),
+        .target(name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema"], exclude: ["Resources"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
@@ -62,6 +67,7 @@ let package = Package(
         .testTarget(name: "KeySpaceTests", dependencies: ["KeySpace", "StorageSimulation"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport"]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
+        .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,68 @@
+// Messages whose JSON is not an object of their fields.
+
+import CProtobufC
+import Wire
+
+extension JSONPrinter {
+    /// Go's zero time: nothing on the wire, or the first second of the year 1.
+    static func isZeroTime(_ value: MessageValue, _ plan: MessagePlan) -> Bool {
+        let seconds = plan.fields[0]
+        let nanoseconds = plan.fields.count > 1 && value.has(plan.fields[1])
+        guard value.has(seconds) else { return !nanoseconds }
+        return value.integer(seconds) == TimeText.zeroSeconds
+    }
+
+    mutating func append(_ value: MessageValue, _ plan: MessagePlan, _ special: SpecialForm) {
+        let first = plan.fields[0]
+        switch special {
+        case .time:
+            if Self.isZeroTime(value, plan) { return sink.append("null" as StaticString) }
+            TimeText.append(seconds: value.integer(first), to: sink)
+        case .microtime:
+            if Self.isZeroTime(value, plan) { return sink.append("null" as StaticString) }
+            TimeText.append(
+                seconds: value.integer(first), nanoseconds: Int32(truncatingIfNeeded: value.integer(plan.fields[1])), to: sink)
+        case .duration: DurationText.append(value.integer(first), to: sink)
+        case .intorstring:
+            switch value.integer(first) {
+            case 0: NumberText.append(value.integer(plan.fields[1]), to: sink)
+            case 1: JSONText.append(value.bytes(plan.fields[2]), to: sink)
+            default:
+                warnings.add("an IntOrString is neither (type \(value.integer(first)))")
+                sink.append("null" as StaticString)
+            }
+        case .quantity:
+            let text = value.bytes(first)
+            if text.isEmpty { sink.append("\"0\"" as StaticString) } else { JSONText.append(text, to: sink) }
+        case .rawjson, .rawext: appendRaw(value.bytes(first), plan)
+        case .items:
+            let count = value.count(first)
+            if count == 0 { sink.append("null" as StaticString) } else { appendElements(value, first, count) }
+        case .schemaorbool:
+            if let schema = value.message(plan.fields[1]) {
+                append(schema, plan.fields[1].plan)
+            } else {
+                sink.append(value.bool(first) ? "true" as StaticString : "false")
+            }
+        case .schemaorarray, .schemaorstrings:
+            let list = plan.fields[1]
+            let count = value.count(list)
+            if count > 0 {
+                appendElements(value, list, count)
+            } else if let schema = value.message(first) {
+                append(schema, first.plan)
+            } else {
+                sink.append("null" as StaticString)
+            }
+        case .unknown: preconditionFailure("the envelope is no field of an object")
+        }
+    }
+
+    /// Bytes that hold JSON, or CBOR, or a whole stored object.
+    private mutating func appendRaw(_ bytes: UnsafeRawBufferPointer, _ plan: MessagePlan) {
+        if bytes.isEmpty { return sink.append("null" as StaticString) }
+        if JSONDocument.isValid(bytes) { return JSONText.appendCompact(bytes, to: sink) }
+        warnings.add("\(plan.name) holds \(bytes.count) bytes that are no JSON; shown as base64")
+        Self.append(base64: bytes, to: sink)
+    }
+}
