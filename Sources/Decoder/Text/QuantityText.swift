@@ -59,11 +59,12 @@ enum QuantityText {
 
     /// The magnitude in units of 10^-9, rounded up; a binary one above 2^63 − 1 becomes that.
     private static func scaled(_ digits: String, _ fractionDigits: Int, _ family: Family, _ exponent: Int) -> UInt128? {
-        guard var value = UInt128(digits) else { return nil }
+        let largest = UInt128(Int64.max) * 1_000_000_000
+        guard var value = UInt128(digits) else { return family == .binary && fractionDigits == 0 ? largest : nil }
         var power = 9 - fractionDigits
         if family == .binary {
             let (product, overflow) = value.multipliedReportingOverflow(by: UInt128(1) << UInt128(exponent))
-            guard !overflow else { return nil }
+            guard !overflow else { return largest }
             value = product
         } else {
             power += exponent
@@ -71,7 +72,7 @@ enum QuantityText {
         if power >= 0 {
             for _ in 0..<power {
                 let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-                guard !overflow else { return nil }
+                guard !overflow else { return family == .binary ? largest : nil }
                 value = product
             }
         } else {
@@ -82,7 +83,6 @@ enum QuantityText {
             }
             if isInexact { value += 1 }
         }
-        let largest = UInt128(Int64.max) * 1_000_000_000
         return family == .binary ? min(value, largest) : value
     }
 
