@@ -52,6 +52,11 @@ enum ServerLimits {
     static let gatewayAnswerInlineBytesMax = 64 << 10
     /// A piece of such an answer.
     static let gatewayOutputPieceBytes = 64 << 10
+    /// How often the store's lock is tried while another process has it, and when the log says so.
+    static let lockRetryNanoseconds: UInt64 = 50_000_000
+    static let lockNoticeNanoseconds: UInt64 = 10_000_000_000
+    /// How often a leader tells what is left of long leases, with the gate LeaseCheckpoint.
+    static let leaseCheckpointSeconds: Int64 = 300
     /// Time that open connections get to finish their calls when the server stops.
     static let drainMilliseconds: Int64 = 500
 }

@@ -52,7 +52,9 @@ final class DescriptorSink: LogSink {
         descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o666)
         closes = true
         guard descriptor >= 0 else {
-            throw LogOpenError(description: "open \(path): \(String(cString: strerror(errno)))")
+            let text = String(cString: strerror(errno))
+            throw LogOpenError(
+                description: "open sink \"\(path)\": open \(path): \(text.prefix(1).lowercased() + text.dropFirst())")
         }
     }
 

@@ -42,7 +42,14 @@ public struct AutoCompaction: Sendable, Equatable {
             retention = duration
         } else {
             throw ConfigurationError(
-                "error parsing CompactionRetention: time: invalid duration \(quoted(text))", isStartFailure: true)
+                "error parsing CompactionRetention: time: \(durationProblem(text)) \(quoted(text))", isStartFailure: true)
         }
     }
+}
+
+/// What Go says is wrong with a text that is no duration.
+private func durationProblem(_ text: String) -> String {
+    let digits = text.drop { $0 == "-" || $0 == "+" }
+    return !digits.isEmpty && digits.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+        ? "missing unit in duration" : "invalid duration"
 }

@@ -107,6 +107,8 @@ public struct BackendSettings: Sendable, Equatable {
     public let freelistType: String
     public let locksMemory: Bool
     public let bootstrapDefragThresholdMegabytes: UInt64
+    /// Takes every other member out of the cluster at the start.
+    public let forcesNewCluster: Bool
 }
 
 /// gRPC keepalive policy.
@@ -173,6 +175,8 @@ public struct MaintenanceSettings: Sendable, Equatable {
     public let corruptCheckPeriod: Nanoseconds
     public let compactHashCheckPeriod: Nanoseconds
     public let compactionBatchLimit: Int64
+    /// Whether limit or interval were given: otherwise compaction goes at a pace of our own, which is faster and kinder.
+    public let pacesCompaction: Bool
     public let compactionSleepInterval: Nanoseconds
     public let watchProgressNotifyInterval: Nanoseconds
     /// Zero disables the monitor.

@@ -132,7 +132,8 @@ extension ConfigurationBuilder {
             batchLimit: batchLimit == 0 ? 10_000 : batchLimit,
             freelistType: values.string("backend-bbolt-freelist-type"),
             locksMemory: values.boolean("memory-mlock"),
-            bootstrapDefragThresholdMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"))
+            bootstrapDefragThresholdMegabytes: values.unsigned("bootstrap-defrag-threshold-megabytes"),
+            forcesNewCluster: values.boolean("force-new-cluster"))
     }
 
     func maintenanceSettings() throws(ConfigurationError) -> MaintenanceSettings {
@@ -144,7 +145,8 @@ extension ConfigurationBuilder {
         return MaintenanceSettings(
             corruptCheckPeriod: values.duration("corrupt-check-time"),
             compactHashCheckPeriod: hashCheck,
-            compactionBatchLimit: batchLimit == 0 ? 1_000 : batchLimit,
+            compactionBatchLimit: batchLimit <= 0 ? 1_000 : batchLimit,
+            pacesCompaction: batchLimit > 0 || values.duration("compaction-sleep-interval") > .zero,
             compactionSleepInterval: orDefault("compaction-sleep-interval", .milliseconds(10)),
             watchProgressNotifyInterval: orDefault("watch-progress-notify-interval", .minutes(10)),
             downgradeCheckPeriod: values.duration("downgrade-check-time"))

@@ -66,6 +66,9 @@ extension ConfigurationBuilder {
         for url in urls where !url.isUnix && url.host != "localhost" && !isIPAddress(url.host) {
             throw ConfigurationError("expected IP in URL for binding (\(url))")
         }
+        for url in urls where !url.isUnix && !url.portText.isEmpty && url.port == nil {
+            throw ConfigurationError("listen tcp: address \(url.portText): invalid port", isStartFailure: true)
+        }
     }
 
     private static func checkAdvertised(_ urls: [EndpointURL], flag: String) throws(ConfigurationError) {
@@ -85,6 +88,10 @@ extension ConfigurationBuilder {
         let isDefault = given == flag.defaultText
         let cluster = try InitialCluster(
             isDefault && name != "default" ? InitialCluster.text(name: name, urls: advertisedPeerURLs) : given)
+        let urls = cluster.members.values.joined().map(\.text)
+        guard Set(urls).count == urls.count else {
+            throw ConfigurationError("initial cluster \(cluster.text) has duplicate url", isStartFailure: true)
+        }
         guard cluster.members.count <= 1 else {
             throw ConfigurationError(
                 "--initial-cluster names \(cluster.members.count) members: clusters of several members are not "

@@ -16,14 +16,17 @@ public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConver
     /// The lines that tell the reason.
     var lines: [DeferredLogLine] {
         if isStartFailure {
-            return [
-                .early(.warn, "failed to start etcd", [.error(description)]),
-                .early(.fatal, "discovery failed", [.error(description)]),
-            ]
+            return Self.startFailure(description, isEarly: true)
         }
         let refusal = DeferredLogLine.early(.warn, "failed to verify flags", [.error(description)])
         guard self == Self.unsetAdvertiseClientURLs else { return [refusal] }
         return [refusal, .early(.warn, "advertise client URLs are not set", [.error(description)])]
+    }
+
+    /// What is logged when the server cannot start, whatever the cause; "discovery" is etcd's word for all of it.
+    static func startFailure(_ reason: String, isEarly: Bool) -> [DeferredLogLine] {
+        let lines: [(LogLevel, String)] = [(.warn, "failed to start etcd"), (.fatal, "discovery failed")]
+        return lines.map { DeferredLogLine(level: $0.0, message: $0.1, fields: [.error(reason)], isEarly: isEarly) }
     }
 
     static let unsetAdvertiseClientURLs = ConfigurationError(

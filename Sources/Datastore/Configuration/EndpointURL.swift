@@ -44,6 +44,11 @@ extension EndpointURL {
     public init(_ given: String) throws(Invalid) {
         let text = trimmed(given)
         guard let colon = text.range(of: "://") else {
+            if let first = text.unicodeScalars.first, !("a"..."z").contains(first.properties.lowercaseMapping),
+                text.prefix(while: { $0 != "/" }).contains(":")
+            {
+                throw Invalid(reason: "parse \(quoted(text)): first path segment in URL cannot contain colon")
+            }
             throw Invalid(reason: "URL scheme must be http, https, unix, or unixs: \(text)")
         }
         let rest = text[colon.upperBound...]
@@ -53,6 +58,9 @@ extension EndpointURL {
         let end = rest.firstIndex { "/?#".contains($0) } ?? rest.endIndex
         let authority = String(rest[..<end])
         let path = String(rest[end...])
+        if authority.hasPrefix("["), !authority.contains("]") {
+            throw Invalid(reason: "parse \(quoted(text)): missing ']' in host")
+        }
         let hostAndPort = Self.splitHostPort(authority)
         if scheme == .http || scheme == .https {
             guard let hostAndPort else {

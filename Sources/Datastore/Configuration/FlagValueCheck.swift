@@ -19,8 +19,17 @@ extension FlagKind {
         case .boolean:
             if parseBoolean(text) == nil { throw .parse }
         case .unsigned(let bits):
-            let value = try parseUnsigned(text)
-            if bits < 64 && value >> UInt64(bits) != 0 { throw .range }
+            guard bits < 64 else {
+                _ = try parseUnsigned(text)
+                return
+            }
+            // Go's flags have no such type of their own, so its reader's text comes through.
+            let parsed = try? parseUnsigned(text)
+            guard let parsed, parsed >> UInt64(bits) == 0 else {
+                let isNumber = !text.isEmpty && text.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+                throw FlagValueError(
+                    reason: "strconv.ParseUint: parsing \(quoted(text)): \(isNumber ? "value out of range" : "invalid syntax")")
+            }
         case .signed:
             _ = try parseSigned(text)
         case .duration:

@@ -43,7 +43,7 @@ public struct InitialCluster: Sendable, Equatable {
         }
         var seen: Set<String> = []
         for url in members.values.joined().map(\.text) where !seen.insert(url).inserted {
-            return Self.refusal("initial cluster \(text) has duplicated url: \(url)")
+            return Self.refusal("initial cluster \(text) has duplicate url")
         }
         let advertised = advertisedPeerURLs.map(\.text).sorted()
         let mapped = own.map(\.text)

@@ -54,6 +54,12 @@ extension ParseOutcome {
 }
 
 extension Configuration {
+    /// Says why this configuration cannot be used after all, and ends the process.
+    func refuse(_ reason: ConfigurationError) -> Never {
+        _ = ParseOutcome.logAndExit(deferredLines.filter(\.isEarly) + reason.lines, status: 1).configurationOrExit()
+        preconditionFailure("the process has ended")
+    }
+
     /// Opens the configured log and writes the deferred lines: the early ones to standard error as JSON, the
     /// others to the log.
     public func openLog() throws(LogOpenError) -> Log {

@@ -39,7 +39,7 @@ extension Configuration {
             .bool("member-initialized", memberInitialized), .string("name", name),
             .string("data-dir", dataDirectory), .string("wal-dir", walText),
             .string("wal-dir-dedicated", walText), .string("member-dir", memberDirectory),
-            .bool("force-new-cluster", false),
+            .bool("force-new-cluster", backend.forcesNewCluster),
             .string("heartbeat-interval", Nanoseconds.milliseconds(Int64(raft.heartbeatMilliseconds)).description),
             .string("election-timeout", Nanoseconds.milliseconds(Int64(raft.electionMilliseconds)).description),
             .bool("initial-election-tick-advance", raft.advancesInitialElectionTicks),

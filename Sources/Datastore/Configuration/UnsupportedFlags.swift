@@ -22,7 +22,6 @@ enum UnsupportedFlags {
     private static let refused: [String: String] = [
         "cert-file": tls, "key-file": tls, "client-cert-auth": tls, "trusted-ca-file": tls, "auto-tls": tls,
         "client-crl-file": tls, "client-cert-allowed-hostname": tls,
-        "force-new-cluster": "members cannot be taken out of a log yet",
     ]
     private static let refusedDiscovery = [
         "discovery-srv": discovery, "discovery-token": discovery, "discovery-endpoints": discovery,
@@ -71,7 +70,8 @@ enum UnsupportedFlags {
     /// What turning a gate on or off does.
     static func effect(of gate: FeatureGate) -> FlagEffect {
         switch gate {
-        case .leaseCheckpoint, .leaseCheckpointPersist: .acts
+        case .leaseCheckpoint: .acts
+        case .leaseCheckpointPersist: .idle(reason: "checkpoints are always stored, as in etcd from cluster version 3.6 on")
         case .initialCorruptCheck, .compactHashCheck: .idle(reason: alone)
         case .setMemberLocalAddr: .idle(reason: noPeers)
         case .fastLeaseKeepAlive: .idle(reason: "a lone member has applied what it has acknowledged")

@@ -6,6 +6,7 @@ import DatastoreTracing
 import Dispatch
 import Glibc
 import KeySpace
+import NIOCore
 import Raft
 import Storage
 import Synchronization
@@ -37,8 +38,7 @@ public final class MartletServer: Sendable {
         let configuration = Configuration.ofThisProcess()
         let log: Log
         do { log = try configuration.openLog() } catch {
-            FileHandleText.standardError("martlet: cannot open the log: \(error)\n")
-            exit(1)
+            configuration.refuse(ConfigurationError(error.description))
         }
         signal(SIGPIPE, SIG_IGN)
         FileDescriptors.raiseLimit()
@@ -47,7 +47,9 @@ public final class MartletServer: Sendable {
             do {
                 startup.started(try await start(configuration, log: log) { startup.joined() })
             } catch {
-                log.fatal("failed to start etcd", .error("\(error)"))
+                for line in ConfigurationError.startFailure("\(error)", isEarly: false) { line.write(to: log) }
+                log.core.close()
+                exit(1)
             }
         }
         let signal = TerminationSignal.wait()
@@ -95,6 +97,8 @@ public final class MartletServer: Sendable {
         _ configuration: Configuration, log: Log, onJoined: @Sendable () -> Void = {}
     ) async throws -> MartletServer {
         StartupLog.configured(log, configuration)
+        FileDescriptors.check(log)
+        if configuration.backend.locksMemory { try MemoryLock.take(log) }
         let metrics = NodeMetrics(extensive: configuration.metricsAreExtensive)
         let member = try OpenedMember(configuration, log: log, metrics: metrics)
         StartupLog.starting(log, configuration, isInitialized: member.isRestart)
@@ -132,6 +136,8 @@ public final class MartletServer: Sendable {
         let timers = ServerTimers(node, member.maintenance)
         let server = MartletServer(node: node, transport: transport, member: member, consensus: consensus, timers: timers)
         member.maintenance.start()
+        BootstrapDefragmentation.run(
+            member.maintenance, member.keySpace.store, thresholdMegabytes: configuration.backend.bootstrapDefragThresholdMegabytes, log)
         consensus.start()
         do {
             try await node.publish()
@@ -207,7 +213,8 @@ public final class MartletServer: Sendable {
                 if let path = url.socketPath { .unix(path: path) } else { .host(url.bindHost, port: Int(url.port ?? 0)) }
             return try await transport.listen(on: address, services, options: options, observer: observer)
         } catch {
-            throw StartError("listen tcp \(url.authority): \(error)")
+            let reason = (error as? IOError).map { "bind: \(systemText($0.errnoCode))" } ?? "\(error)"
+            throw StartError(url.socketPath.map { "listen unix \($0): \(reason)" } ?? "listen tcp \(url.authority): \(reason)")
         }
     }
 

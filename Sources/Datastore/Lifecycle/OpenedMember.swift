@@ -26,16 +26,13 @@ final class OpenedMember: @unchecked Sendable {
         let fileSystem = PosixFileSystem()
         let memberDirectory = configuration.dataDirectory + "/member"
         let storeDirectory = memberDirectory + "/store"
-        if !fileSystem.exists(configuration.dataDirectory) { try fileSystem.createDirectory(configuration.dataDirectory) }
+        try DataDirectory.prepare(configuration.dataDirectory, fileSystem, log)
         try fileSystem.createDirectory(memberDirectory)
-        DataDirectory.warnAboutStrangers(configuration.dataDirectory, fileSystem, log)
 
         // The store's lock keeps a second process out before anything is looked at.
-        let began = monotonicNow()
         var logOptions = RevisionLogOptions()
         logOptions.skipsSync = configuration.unsafeNoFsync
-        let store = try MVCCStore.open(fileSystem: fileSystem, directory: storeDirectory, logOptions: logOptions)
-        log.info("opened backend db", .string("path", storeDirectory), .duration("took", monotonicNow() - began))
+        let store = try DataDirectory.openStore(fileSystem, storeDirectory, logOptions, log)
 
         let initialMembers = DataDirectory.initialMembers(configuration)
         var walOptions = WALOptions()
@@ -121,9 +118,16 @@ final class OpenedMember: @unchecked Sendable {
             log.fatal("a stored record cannot be read; the process ends so that nothing wrong is answered", .error(error.description))
         }
         if let version = view.version { metrics.server.setClusterVersion(String(version.prefix { $0 != "." }) + "." + String(version.split(separator: ".").dropFirst().first ?? ""), replacing: nil) }
-        maintenance = StoreMaintenance(store: store) { MaintenanceLog.write($0, log, metrics, store) }
+        let pace = configuration.maintenance.pacesCompaction
+            ? CompactionPace(
+                versions: Int(clamping: configuration.maintenance.compactionBatchLimit),
+                pauseNanoseconds: UInt64(max(0, configuration.maintenance.compactionSleepInterval.count))) : nil
+        maintenance = StoreMaintenance(store: store, pace: pace) { MaintenanceLog.write($0, log, metrics, store) }
 
         try Self.catchUp(wal, &contents, store, view, log)
+        if configuration.backend.forcesNewCluster, isRestart {
+            try ForcedCluster.rewrite(wal, &contents, applied: store.appliedPosition.index, view, log)
+        }
         (raft, appliedIndex) = try Self.restore(contents, store: store, view: view, configuration: configuration)
         if isRestart {
             log.info(
@@ -205,14 +209,6 @@ final class OpenedMember: @unchecked Sendable {
 
 /// What a data directory holds, and how a new one begins.
 enum DataDirectory {
-    /// etcd warns about anything that it did not put there; so do we, for a mistaken path has cost people data.
-    static func warnAboutStrangers(_ path: String, _ fileSystem: PosixFileSystem, _ log: Log) {
-        let known: Set<String> = ["member", "fixtures"]
-        for name in (try? fileSystem.list(path)) ?? [] where !known.contains(name) {
-            log.warn("found invalid file under data directory", .string("filename", name), .string("data-dir", path))
-        }
-    }
-
     /// The members of `--initial-cluster`, in ascending order of their IDs.
     static func initialMembers(_ configuration: Configuration) -> [MemberDescription] {
         configuration.initialCluster.members.map { name, urls in

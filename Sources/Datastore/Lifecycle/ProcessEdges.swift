@@ -1,6 +1,7 @@
 // What the server asks of the operating system besides files and sockets: signals, the wall clock, the
 // init daemon.
 
+import DatastoreTracing
 import Glibc
 
 /// The signal that ends the server.
@@ -55,6 +56,18 @@ enum FileDescriptors {
         limit.rlim_cur = limit.rlim_max
         // A refusal leaves what there was.
         _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+extension FileDescriptors {
+    /// A process that could not even hold its own files does not start.
+    static func check(_ log: Log) {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        guard (try? FileDescriptorBudget.clientConnections(limit: UInt64(limit.rlim_cur))) == nil else { return }
+        log.fatal(
+            "file descriptor limit of etcd process is too low; please set higher", .uint64("limit", UInt64(limit.rlim_cur)),
+            .uint64("recommended-limit", FileDescriptorBudget.reserved))
     }
 }
 

@@ -12,6 +12,7 @@ final class ServerTimers: @unchecked Sendable {
     private let queue = DispatchQueue(label: "timers")
     private let timer: any DispatchSourceTimer
     private var compactor: AutoCompactor?
+    private var nextCheckpoint: UInt64
     private var isStarted = false
     /// Of a tenth of a second each; on `queue` only.
     private var ticks: UInt = 0
@@ -23,6 +24,7 @@ final class ServerTimers: @unchecked Sendable {
         self.node = node
         self.maintenance = maintenance
         compactor = AutoCompactor(node.configuration.compaction.policy)
+        nextCheckpoint = monotonicNow() + Self.checkpointNanoseconds
         timer = DispatchSource.makeTimerSource(queue: queue)
         timer.setEventHandler { [weak self] in self?.tick() }
     }
@@ -44,12 +46,30 @@ final class ServerTimers: @unchecked Sendable {
             node.serverLoop(index).execute { loop.watches.tick(now: monotonicNow()) }
         }
         compact()
+        checkpointLeases()
         ticks &+= 1
         if ticks % 10 == 0 {
             node.tokens.sweep()
             node.space.tick(node, maintenance, now: monotonicNow())
         }
         if ticks % Self.versionReviewTicks == 0 { node.reviewVersions() }
+    }
+
+    private static let checkpointNanoseconds = UInt64(ServerLimits.leaseCheckpointSeconds) * 1_000_000_000
+
+    /// With the gate LeaseCheckpoint: what is left of long leases, so that they do not begin anew with the next leader.
+    private func checkpointLeases() {
+        let now = monotonicNow()
+        guard now >= nextCheckpoint else { return }
+        nextCheckpoint = now + Self.checkpointNanoseconds
+        guard node.configuration.features.isOn(.leaseCheckpoint) else { return }
+        for batch in node.keySpace.leases.checkpoints(now: now, interval: ServerLimits.leaseCheckpointSeconds) {
+            let sink = ByteSink(capacity: 24 * batch.count)
+            LeaseCheckpointRequest(checkpoints: batch.map { LeaseCheckpoint(id: $0.id, remainingTTL: $0.remaining) }).encode(to: sink)
+            node.propose(.leaseCheckpoint, sink.bytes) { [log = node.log] error in
+                if let error { log.warn("failed to checkpoint leases", .error(error.message)) }
+            }
+        }
     }
 
     private func compact() {

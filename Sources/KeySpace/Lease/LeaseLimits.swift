@@ -14,6 +14,8 @@ public enum LeaseLimits {
     /// Expiries in any one second after such spreading: less than what can be revoked, so that a pile-up does not
     /// delay the leases behind it.
     static let spreadExpiriesPerSecond = 750
+    /// Leases that one proposal of checkpoints names.
+    static let checkpointsPerProposal = 1000
     /// Keys of a lease that are found by looking at all of them; beyond, a hash table is made.
     static let linearKeys = 16
 }

@@ -25,6 +25,19 @@ public enum MaintenanceReport: Sendable {
     case failed(StorageError)
 }
 
+/// How fast compaction may go, where somebody has said so: versions looked at in one hold of the lock, and the pause
+/// between two such slices.
+public struct CompactionPace: Sendable {
+    let versions: Int
+    let pauseNanoseconds: UInt64
+
+    /// A slice is bounded all the same: readers wait for it.
+    public init(versions: Int, pauseNanoseconds: UInt64) {
+        self.versions = min(max(versions, 1), StoreLimits.versionsPerSliceMax)
+        self.pauseNanoseconds = pauseNanoseconds
+    }
+}
+
 public final class StoreMaintenance: @unchecked Sendable {
     // Unchecked: `control` is a lock; the rest belongs to the thread.
 
@@ -33,6 +46,7 @@ public final class StoreMaintenance: @unchecked Sendable {
     private let control = WaitableControl()
     private var thread: pthread_t?
 
+    private let compactionPause: UInt64
     private let compaction: CompactionRunner
     private let checkpoints: CheckpointRunner
     private let collection: CollectionRunner
@@ -41,6 +55,7 @@ public final class StoreMaintenance: @unchecked Sendable {
     private struct Schedule {
         var nextSync: UInt64 = 0
         var nextWeighing: UInt64 = 0
+        var nextCompactionSlice: UInt64 = 0
         var retryAt: UInt64 = 0
         var syncedBytes = 0
         var compactionStarted: UInt64?
@@ -53,12 +68,14 @@ public final class StoreMaintenance: @unchecked Sendable {
         var failure: StorageError?
     }
 
-    public init(store: MVCCStore, report: @escaping @Sendable (MaintenanceReport) -> Void) {
+    public init(store: MVCCStore, pace: CompactionPace? = nil, report: @escaping @Sendable (MaintenanceReport) -> Void) {
         self.store = store
         self.report = report
+        compactionPause = pace?.pauseNanoseconds ?? StoreLimits.slicePauseNanoseconds
         compaction = CompactionRunner(store: store)
         checkpoints = CheckpointRunner(store: store)
         collection = CollectionRunner(store: store)
+        if let pace { compaction.sliceBudget = pace.versions }
         store.wakeMaintenance = { [control] in control.wake() }
     }
 
@@ -117,8 +134,12 @@ public final class StoreMaintenance: @unchecked Sendable {
         var rest = StoreLimits.idleNanoseconds
         do throws(StorageError) {
             if try syncIfDue(now) { return StoreLimits.slicePauseNanoseconds }
+            // Also when something else has woken the thread meanwhile.
+            if now < schedule.nextCompactionSlice { return min(schedule.nextCompactionSlice - now, StoreLimits.idleNanoseconds) }
             switch try compactionSlice(now) {
-            case .worked: return StoreLimits.slicePauseNanoseconds
+            case .worked:
+                schedule.nextCompactionSlice = now + compactionPause
+                return min(compactionPause, StoreLimits.idleNanoseconds)
             case .blocked: rest = StoreLimits.blockedNanoseconds
             case .idle: break
             }

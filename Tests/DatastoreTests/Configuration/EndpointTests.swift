@@ -112,7 +112,7 @@ struct EndpointTests {
         let twice = try InitialCluster("a=http://localhost:1,a=http://localhost:1")
         #expect(
             twice.refusal(name: "a", advertisedPeerURLs: [])?.description
-                == "initial cluster a=http://localhost:1,a=http://localhost:1 has duplicated url: http://localhost:1")
+                == "initial cluster a=http://localhost:1,a=http://localhost:1 has duplicate url")
     }
 
     @Test func badBootstrapMapsAreRefused() {

@@ -38,7 +38,7 @@ struct FlagParserTests {
         (["--snapshot-count=18446744073709551616"],
             "invalid value \"18446744073709551616\" for flag -snapshot-count: value out of range"),
         (["--max-concurrent-streams=4294967296"],
-            "invalid value \"4294967296\" for flag -max-concurrent-streams: value out of range"),
+            "invalid value \"4294967296\" for flag -max-concurrent-streams: strconv.ParseUint: parsing \"4294967296\": value out of range"),
         (["--quota-backend-bytes=1.5"], "invalid value \"1.5\" for flag -quota-backend-bytes: parse error"),
         (["--pre-vote=maybe"], "invalid boolean value \"maybe\" for -pre-vote: parse error"),
         (["--warning-apply-duration=100"], "invalid value \"100\" for flag -warning-apply-duration: parse error"),

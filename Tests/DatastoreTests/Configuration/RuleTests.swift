@@ -116,7 +116,7 @@ struct ConfigurationRuleTests {
     @Test(arguments: [
         (["--cipher-suites=NOPE"], "unexpected TLS cipher suite \"NOPE\""),
         (["--auto-compaction-retention=x"], "error parsing CompactionRetention: time: invalid duration \"x\""),
-        (["--auto-compaction-retention=-1"], "error parsing CompactionRetention: time: invalid duration \"-1\""),
+        (["--auto-compaction-retention=-1"], "error parsing CompactionRetention: time: missing unit in duration \"-1\""),
         (["--auto-compaction-retention=9223372036854775807"],
             "error parsing CompactionRetention: \"9223372036854775807\" hours are too many"),
         (["--auth-token=kerberos"], "auth: invalid auth options"),
