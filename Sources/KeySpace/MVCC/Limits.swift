@@ -19,7 +19,7 @@ enum StoreLimits {
     static let versionsPerSlice = 256
     /// Bytes of records in one slice of a walk over all of them, but for the last record of the slice.
     static let walkSliceBytes = 256 * 1024
-    /// The same where an operator has chosen the size of a slice.
+    /// Versions visited by one slice at most where an operator has chosen how many.
     static let versionsPerSliceMax = 65_536
     /// Dead versions that may wait for a squeeze, beside a quarter of all.
     static let deadVersionsKept = 4096
