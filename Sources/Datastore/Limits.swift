@@ -13,10 +13,11 @@ enum ServerLimits {
     static let readsInFlightMax = 50_000
     /// Bytes of proposals taken into one round of the log: bounds the time to the next sync.
     static let roundBytesMax = 8 << 20
+    /// Applied entries that a lone member keeps in memory: nobody will ask for them, and what is freed soon is used
+    /// again while it is in the processor's cache.
+    static let appliedEntryBytesKeptAlone = 4 << 20
     /// Bytes of committed entries handed to apply at once.
     static let applyBytesMax = 16 << 20
-    /// Expired leases proposed for revocation in one pass of the lease timer, every 500 ms.
-    static let leaseRevokesPerPass = 500
     /// Lists up to this size are answered at once, larger ones stream.
     static let rangeInlineBytesMax = 64 << 10
     /// Connections open at once on all ports, unless file descriptors allow fewer. Beyond: clients wait in the kernel's

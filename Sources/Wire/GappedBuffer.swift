@@ -36,14 +36,17 @@ public struct GappedBuffer {
     }
 
     /// The bytes from `position` on.
-    public func suffix(from position: Int) -> GappedBuffer {
-        precondition(position >= 0 && position <= count)
+    public func suffix(from position: Int) -> GappedBuffer { part(from: position, count: count - position) }
+
+    /// `count` bytes from `position` on.
+    public func part(from position: Int, count: Int) -> GappedBuffer {
+        precondition(position >= 0 && count >= 0 && position + count <= self.count)
         let from = start + position
         let skipped = from / blockBytes
         // An endless block has no next one; its product would overflow.
         return GappedBuffer(
             base: skipped == 0 ? base : base + skipped * (blockBytes + gapBytes), blockBytes: blockBytes, gapBytes: gapBytes,
-            start: from - skipped * blockBytes, count: count - position)
+            start: from - skipped * blockBytes, count: count)
     }
 
     /// Visits the memory of `length` bytes from `position` on, piece by piece.

@@ -261,6 +261,7 @@ final class ConsensusLoop: @unchecked Sendable {
         if isPrimary != (raft.role == .leader) { updatePrimary() }
         if wantsRevokes { proposeRevokes() }
         snapshotIfDue()
+        forgetAppliedEntries()
     }
 
     private func write(_ lines: [LogLine]) {
@@ -347,10 +348,16 @@ final class ConsensusLoop: @unchecked Sendable {
 
     /// Nobody else is needed for a quorum. Kept, because building the configuration's description costs.
     private var isOnlyVoter = false
+    /// There is nobody who could ask for entries of the log.
+    private var isAlone = false
+    /// Payloads of applied entries since the log in memory was last cut.
+    private var appliedEntryBytes = 0
+    private var forgottenIndex: LogIndex = 0
 
     private func configurationChanged() {
         let state = raft.configurationState
         isOnlyVoter = state.voters == [node.memberID] && state.votersOutgoing.isEmpty
+        isAlone = isOnlyVoter && state.learners.isEmpty && state.learnersNext.isEmpty
     }
 
     /// A leader knows what is committed once an entry of its own term is.
@@ -391,6 +398,7 @@ final class ConsensusLoop: @unchecked Sendable {
 
     private func applyRequest(_ entry: Entry) {
         guard !entry.data.isEmpty else { return }
+        appliedEntryBytes += entry.data.count
         entry.data.withUnsafeBytes { bytes in
             guard let request = try? InternalRequest(decoding: bytes) else {
                 log.error("a committed entry cannot be decoded; it changes nothing", .uint64("entry-index", entry.index))
@@ -590,6 +598,20 @@ final class ConsensusLoop: @unchecked Sendable {
         raft.recordSnapshot(Snapshot(metadata: metadata))
         let kept = node.configuration.raft.snapshotCatchUpEntries
         if durable > kept { raft.compactLog(through: durable - kept) }
+    }
+
+    /// Alone, the log in memory is cut behind what is durable in the store, whatever the files keep. A member that joins
+    /// later is sent the store.
+    private func forgetAppliedEntries() {
+        guard isAlone, appliedEntryBytes > ServerLimits.appliedEntryBytesKeptAlone else { return }
+        // The term of the next snapshot record is looked up here, so the entries behind it stay.
+        let durable = min(applied, node.store.durableIndex)
+        guard durable > forgottenIndex, let term = raft.term(at: durable) else { return }
+        forgottenIndex = durable
+        appliedEntryBytes = 0
+        raft.recordSnapshot(
+            Snapshot(metadata: SnapshotMetadata(index: durable, term: term, configuration: raft.configurationState)))
+        raft.compactLog(through: durable)
     }
 
     // MARK: The end

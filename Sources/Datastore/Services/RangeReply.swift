@@ -40,35 +40,53 @@ private final class PendingAnswer: @unchecked Sendable {
     init(_ answer: RangeAnswer) { self.answer = answer }
 }
 
-/// A RangeResponse pulled by the transport.
+/// A message pulled by the transport: a few bytes, then what a cursor has next.
 final class RangeBody: BodySource {
-    private let header = ByteSink(capacity: 64)
-    private var headerSent = 0
+    private let head: ByteSink
+    private var headSent = 0
     private let cursor: RangeCursor
+    private var cursorLeft: Int
     private let node: Node
+    private let ended: (() -> Void)?
     let length: Int
 
-    init(_ cursor: RangeCursor, revision: Int64, node: Node) {
+    /// The whole of a RangeResponse.
+    convenience init(_ cursor: RangeCursor, revision: Int64, node: Node) {
+        let head = ByteSink(capacity: 64)
+        node.headers.append(to: head, revision: revision, term: node.consensus.term)
+        self.init(cursor, head: head, length: cursor.encodedLength, node: node)
+    }
+
+    /// - Parameters:
+    ///   - head: is not to be changed until the message has been read.
+    ///   - length: bytes of the cursor that belong to the message.
+    ///   - ended: called when the last byte was read. The transport is at work then: nothing may be sent from it.
+    init(_ cursor: RangeCursor, head: ByteSink, length: Int, node: Node, ended: (() -> Void)? = nil) {
         self.cursor = cursor
+        self.head = head
         self.node = node
-        node.headers.append(to: header, revision: revision, term: node.consensus.term)
-        length = header.count + cursor.encodedLength
+        self.ended = ended
+        cursorLeft = length
+        self.length = head.count + length
     }
 
     func read(into buffer: GappedBuffer) throws -> Int {
         var filled = 0
-        if headerSent < header.count {
-            filled = min(buffer.count, header.count - headerSent)
-            buffer.copy(UnsafeRawBufferPointer(rebasing: header.bytes[headerSent..<headerSent + filled]), to: 0)
-            headerSent += filled
+        if headSent < head.count {
+            filled = min(buffer.count, head.count - headSent)
+            buffer.copy(UnsafeRawBufferPointer(rebasing: head.bytes[headSent..<headSent + filled]), to: 0)
+            headSent += filled
         }
-        if filled < buffer.count {
+        if filled < buffer.count, cursorLeft > 0 {
             do {
-                filled += try cursor.read(into: buffer.suffix(from: filled))
+                let count = try cursor.read(into: buffer.part(from: filled, count: min(cursorLeft, buffer.count - filled)))
+                cursorLeft -= count
+                filled += count
             } catch {
                 throw node.readFailed(error)
             }
         }
+        if headSent == head.count, cursorLeft == 0 { ended?() }
         return filled
     }
 

@@ -36,136 +36,85 @@ final class RangeStreamMethod: MethodHandler, LinearizableHandler {
                 try RangeStreamState(request, node)
             }
             call.userData = stream
-            stream.send(on: call)
+            stream.go(on: call)
         } catch {
             call.fail(CallError(anything: error))
         }
     }
 
-    func writable(_ call: Call) { (call.userData as? RangeStreamState)?.send(on: call) }
+    func cancelled(_ call: Call, _ reason: CancelReason) { (call.userData as? RangeStreamState)?.end() }
 }
 
-/// One stream on its way. Belongs to its call's event loop.
+/// One stream on its way: a cursor whose bytes are cut into messages, each made while it is sent. Belongs to its call's
+/// event loop.
 private final class RangeStreamState {
     private let node: Node
-    /// Pins the revision, so that every slice sees the same keys.
-    private let snapshot: ReadSnapshot
-    private let rangeEnd: [UInt8]
-    private let keysOnly: Bool
-    private let countOnly: Bool
+    private let answer: RangeAnswer
+    /// The revision that was asked for; 0: the present one.
     private let revision: Int64
-    private let count: Int64
-    /// Keys that may still be sent; nil for all.
-    private var left: Int64?
-    private var nextKey: [UInt8]
-    /// Keys of the next slice: grows and shrinks with the size of the last one.
-    private var sliceKeys: Int64 = RangeStreamState.firstSliceKeys
-    private let answerBytesWanted: Int
-    private let scratch = ByteSink(capacity: 4096)
-
-    private static let firstSliceKeys: Int64 = 10
+    /// What the next message should have: small at first, so that the client can begin.
+    private var bytesWanted = 64 << 10
+    private let bytesWantedMax: Int
+    private let head = ByteSink(capacity: 64)
+    private var isEnded = false
 
     init(_ request: RangeRequest, _ node: Node) throws(CallError) {
         self.node = node
-        snapshot = node.store.snapshot()
-        rangeEnd = [UInt8](request.rangeEnd)
-        keysOnly = request.keysOnly
-        countOnly = request.countOnly
         revision = request.revision
-        left = request.limit > 0 ? request.limit : nil
-        nextKey = [UInt8](request.key)
-        answerBytesWanted = Int(node.configuration.limits.requestBytesMaximum)
-        var counting = request
-        counting.countOnly = true
-        let answer = try node.store.range(counting, in: snapshot)
-        while !answer.isReady { answer.cursor?.step() }
-        count = answer.count
+        bytesWantedMax = Int(node.configuration.limits.requestBytesMaximum)
+        answer = try node.store.range(request)
     }
 
-    /// Sends slices until the client has enough to read.
-    func send(on call: Call) {
-        while call.isAlive, call.queuedBytes < TransportLimits.queuedLowBytes {
-            do {
-                if try sendSlice(on: call) { return call.finish() }
-            } catch {
-                return call.fail(error)
-            }
-        }
-    }
+    /// The call is gone: its cursor is not used any more.
+    func end() { isEnded = true }
 
-    /// - Returns: whether that was the last one.
-    private func sendSlice(on call: Call) throws(CallError) -> Bool {
-        if countOnly {
-            scratch.clear()
-            sendLast(on: call, more: false)
-            return true
+    /// Walks the index a slice per turn of the loop until the count is known, then sends a message.
+    func go(on call: Call) {
+        guard !isEnded, call.isAlive else { return }
+        guard answer.isReady else {
+            answer.cursor?.step()
+            return again(on: call)
         }
         // A compaction ends the stream: nobody may rely on what it would still bring.
-        if revision > 0, revision < node.store.compactRevision { throw .compacted }
-        let wanted = min(sliceKeys, left ?? .max)
-        let (keys, more) = try readSlice(limit: wanted)
-        left = left.map { $0 - keys }
-        let isLast = !more || left == 0
-        if isLast {
-            sendLast(on: call, more: more)
-            return true
+        if revision > 0, revision < node.store.compactRevision { return call.fail(.compacted) }
+        guard let cursor = answer.cursor else { return sendSingleKey(on: call) }
+        let elements = cursor.nextElements(reaching: bytesWanted)
+        bytesWanted = min(bytesWanted * 2, bytesWantedMax)
+        let contentLength = elements.isLast ? elements.bytes + cursor.trailerLength : elements.bytes
+        head.clear()
+        if elements.isLast {
+            let header = ByteSink(capacity: 48)
+            node.headers.append(to: header, revision: answer.revision, term: node.consensus.term)
+            head.tag(1, .bytes)
+            head.varint(UInt64(header.count + contentLength))
+            head.append(header.bytes)
+        } else {
+            head.tag(1, .bytes)
+            head.varint(UInt64(contentLength))
         }
-        call.send { sink in sink.message(1) { $0.append(scratch.bytes) } }
-        if scratch.count < answerBytesWanted / 2 { sliceKeys *= 2 } else if scratch.count > answerBytesWanted * 2 { sliceKeys = max(1, sliceKeys / 2) }
-        return false
+        let isLast = elements.isLast
+        let body = RangeBody(cursor, head: head, length: contentLength, node: node) { [self] in
+            if !isLast { again(on: call) }
+        }
+        call.send(length: body.length, source: body)
+        if isLast { call.finish() }
     }
 
-    private func sendLast(on call: Call, more: Bool) {
+    /// In a turn of its own: the transport, which has just read the end of a message, takes no other then.
+    private func again(on call: Call) {
+        nonisolated(unsafe) let this = self
+        call.loop.execute { this.go(on: call) }
+    }
+
+    private func sendSingleKey(on call: Call) {
+        let scratch = ByteSink(capacity: 1024)
+        do { try answer.write(to: scratch) } catch { return call.fail(node.readFailed(error)) }
         call.send { sink in
             sink.message(1) { sink in
-                node.headers.append(to: sink, revision: snapshot.revision, term: node.consensus.term)
+                node.headers.append(to: sink, revision: answer.revision, term: node.consensus.term)
                 sink.append(scratch.bytes)
-                sink.field(3, more)
-                sink.field(4, count)
             }
         }
-    }
-
-    /// Reads the next keys into the scratch buffer as `kvs` fields and moves on behind the last of them.
-    private func readSlice(limit: Int64) throws(CallError) -> (keys: Int64, more: Bool) {
-        var request = RangeRequest()
-        request.limit = limit
-        request.revision = revision
-        request.keysOnly = keysOnly
-        let whole = ByteSink(capacity: 4096)
-        let more: Bool
-        do {
-            more = try nextKey.withUnsafeBytes { key in
-                try rangeEnd.withUnsafeBytes { end in
-                    request.key = key
-                    request.rangeEnd = end
-                    let answer = try node.store.range(request, in: snapshot, countsKeys: false)
-                    while !answer.isReady { answer.cursor?.step() }
-                    try answer.write(to: whole)
-                    return answer.more
-                }
-            }
-        } catch let error as CallError {
-            throw error
-        } catch {
-            throw node.readFailed(error)
-        }
-        // `more` and `count` of a slice mean nothing to the client.
-        scratch.clear(keeping: 2 * answerBytesWanted)
-        var keys: Int64 = 0
-        var reader = ProtobufReader(whole.bytes)
-        while let (field, type) = (try? reader.next()) ?? nil {
-            if field == 2, type == .bytes, let record = try? reader.bytes() {
-                scratch.always(2, record)
-                keys += 1
-                var inner = ProtobufReader(record)
-                if let (field, type) = (try? inner.next()) ?? nil, field == 1, type == .bytes, let key = try? inner.bytes() {
-                    nextKey = [UInt8](key) + [0]
-                }
-            } else {
-                guard (try? reader.skip(type, field: field)) != nil else { break }
-            }
-        }
-        return (keys, more)
+        call.finish()
     }
 }

@@ -3,10 +3,12 @@
 public enum LeaseLimits {
     /// Longest TTL, in seconds.
     public static let ttlMax: Int64 = KeySpaceLimits.leaseTTLMax
-    /// Leases that one pass of the expiry timer takes up; passes are made every 500 ms.
-    public static let expiredPerPass = 500
-    /// Revokes of expired leases proposed and not yet answered.
-    public static let revokesInFlightMax = 16
+    /// Leases that one pass of the expiry timer takes up; passes are made every 500 ms. Enough for 10,000 leases that
+    /// end together to be gone within a second.
+    public static let expiredPerPass = 8_192
+    /// Revokes of expired leases proposed and not yet answered: they share the syncs of the log, and clients' writes
+    /// never wait for more of them than this.
+    public static let revokesInFlightMax = 256
     /// Wait before a revoke that failed is proposed again.
     static let failedRevokeDelayNanoseconds: UInt64 = 500_000_000
     /// From this many leases on a new leader spreads expiries that fall together.

@@ -81,7 +81,7 @@ extension LeaseStore {
 
     // MARK: Expiry
 
-    /// Takes up leases whose time is over, some hundreds at most. To be called every 500 ms while primary.
+    /// Takes up leases whose time is over, some thousands at most. To be called every 500 ms while primary.
     ///
     /// - Returns: how many were taken up, for the metric of expired leases.
     @discardableResult

@@ -12,6 +12,31 @@ extension RangeCursor {
     /// Whether everything was handed out.
     public var isExhausted: Bool { wroteTrailer && stagedOffset == staged.count }
 
+    /// Bytes behind the elements: `more` and `count`.
+    public var trailerLength: Int { encodedLength - elementsLength }
+
+    /// What the next elements take that together have at least `wanted` bytes: all of them, or as many as are known
+    /// without another walk. To be asked when what was measured before has been read.
+    ///
+    /// - Returns: their bytes, and whether no others follow.
+    public func nextElements(reaching wanted: Int) -> (bytes: Int, isLast: Bool) {
+        precondition(isReady && stagedOffset == staged.count, "elements are measured while others are being read")
+        guard elementsRead < keyValueCount else { return (0, true) }
+        if nextSlot == slots.count { refill() }
+        var bytes = 0
+        var slot = nextSlot
+        while slot < slots.count, bytes < wanted {
+            let stop = min(slot + StoreLimits.keysPerLockHold, slots.count)
+            locked {
+                while slot < stop, bytes < wanted {
+                    bytes += plan.elementLength(store.table.slab[slots[slot]])
+                    slot += 1
+                }
+            }
+        }
+        return (bytes, elementsRead + slot - nextSlot == keyValueCount)
+    }
+
     /// Writes the whole answer behind what the sink holds.
     func write(to sink: ByteSink) throws(StorageError) {
         precondition(isReady, "an answer is written before its length is known")
@@ -81,6 +106,7 @@ extension RangeCursor {
         // Garbage collection may move records between the look-up and the read; the pin keeps the old places.
         let pin = store.log.pinReads()
         batch.removeAll(keepingCapacity: true)
+        batch.reserveCapacity(min(StoreLimits.keysPerLockHold, slots.count - first))
         locked {
             let slab = store.table.slab
             let stop = min(first + StoreLimits.keysPerLockHold, slots.count)
@@ -236,6 +262,7 @@ extension RangeCursor {
             let start = batch[index].location
             var end = start.offset
             places.removeAll(keepingCapacity: true)
+            places.reserveCapacity(min(FileLimits.vectorsMax, 3 * (run.upperBound - index)))
             while index < run.upperBound {
                 let element = batch[index]
                 let pieces = target.pieceCount(element.offset, Int(element.location.length))

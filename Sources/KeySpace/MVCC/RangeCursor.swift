@@ -80,6 +80,11 @@ public final class RangeCursor {
         totalIsKnown = countsAreExact || !countsKeys
         if countsAreExact, countsKeys { total = store.table.index.countLive(range) }
         if !inEntry { store.pins.add(revision) }
+        if !plan.countOnly {
+            // Known in advance for most: memory is asked for once.
+            let wanted = min(plan.limit ?? .max, countsAreExact && countsKeys ? total : StoreLimits.keysPerLockHold)
+            slots.reserveCapacity(min(wanted, StoreLimits.rememberedSlots))
+        }
         if plan.countOnly ? totalIsKnown : countsAreExact && countsKeys && total == 0 { phase = .ready }
     }
 

@@ -169,11 +169,12 @@ struct LeaseFixture {
     @Test func revokesAreBoundedAndRetried() throws {
         let fixture = LeaseFixture()
         fixture.store.promote(extend: 0)
-        for id in 1...600 as ClosedRange<Int64> { _ = try fixture.store.grant(id: id, ttl: 2) }
+        let pass = LeaseLimits.expiredPerPass
+        for id in 1...Int64(pass + 100) { _ = try fixture.store.grant(id: id, ttl: 2) }
         fixture.clock.advance(seconds: 3)
-        #expect(fixture.store.collectExpired(now: fixture.clock.now) == 500, "one pass takes up 500")
+        #expect(fixture.store.collectExpired(now: fixture.clock.now) == pass, "one pass does not take up all")
         let first = fixture.store.takeRevokes(now: fixture.clock.now)
-        #expect(first.count == 16)
+        #expect(first.count == LeaseLimits.revokesInFlightMax)
         #expect(fixture.store.takeRevokes(now: fixture.clock.now).isEmpty)
         // One answered, one failed.
         _ = try fixture.store.revoke(id: first[0])

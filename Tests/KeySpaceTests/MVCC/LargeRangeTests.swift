@@ -99,6 +99,35 @@ import Wire
         #expect(store.statistics.pendingCompactions == 0)
     }
 
+    /// Cut at the ends of elements, each part of the announced length, together the whole.
+    @Test func answersAreCutIntoMessages() throws {
+        let expected = try read(try answer(everything))
+        for wanted in [1, 5_000, 1 << 20, 1 << 30] {
+            let cut = try answer(everything)
+            while !cut.isReady { cut.cursor!.step() }
+            let cursor = cut.cursor!
+            var bytes: [UInt8] = []
+            var parts = 0
+            while wanted > 1 || parts < 100 {
+                let part = cursor.nextElements(reaching: wanted)
+                let length = part.bytes + (part.isLast ? cursor.trailerLength : 0)
+                let sink = ByteSink()
+                while sink.count < length { _ = try cursor.read(into: sink, upTo: min(length - sink.count, 3_000)) }
+                #expect(sink.count == length && (part.isLast || part.bytes >= min(wanted, 1)))
+                bytes += sink.array()
+                parts += 1
+                if part.isLast { break }
+            }
+            if wanted > 1 {
+                #expect((bytes == expected) as Bool)
+                #expect(cursor.isExhausted)
+            } else {
+                // One element each.
+                #expect(try numbers(bytes).keys.count == 100)
+            }
+        }
+    }
+
     /// Records of all sizes into memory with gaps, as frames are filled: the same bytes, and the gaps stay as they were.
     @Test func recordsGoStraightIntoFrames() throws {
         var random = SplitMix64(seed: 11)
