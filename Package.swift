@@ -57,7 +57,9 @@ let package = Package(
             // The archive itself: one small library less to look for at every start and on every machine.
             linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .executableTarget(name: "martlet", dependencies: ["Datastore"]),
-        .target(name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema"], exclude: ["Resources"]),
+        .target(
+            name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema", "CYAML"], exclude: ["Resources"],
+            linkerSettings: [.linkedLibrary(":libyaml.a")]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),

@@ -13,6 +13,23 @@ public final class ObjectDecoder {
 
     public init(schema: KubernetesSchema = .shared) { self.schema = schema }
 
+    /// Appends a stored value as JSON on one line, without a line end, whatever form it is stored in.
+    ///
+    /// - Throws: for what is encrypted (the error names provider and key) and for what is no object.
+    public func appendAnyJSON(_ bytes: UnsafeRawBufferPointer, to sink: ByteSink) throws(DecodingError) {
+        warnings = Warnings()
+        switch StoredForm(bytes) {
+        case .protobuf: try appendJSON(bytes, to: sink)
+        case .json:
+            _ = try JSONDocument(bytes)
+            JSONText.appendCompact(bytes, to: sink)
+        case .cbor: try CBORText.append(bytes, to: sink)
+        case .encrypted(let provider, let version, let keyName):
+            throw DecodingError("the value is encrypted by \(provider) \(version) with the key \(keyName)", offset: 0)
+        case .other: throw DecodingError("this is no object of Kubernetes", offset: 0)
+        }
+    }
+
     /// Appends a stored protobuf value as JSON on one line, without a line end: members in the API server's order.
     ///
     /// - Parameter bytes: envelope and object.

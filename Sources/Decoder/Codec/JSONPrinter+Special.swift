@@ -61,6 +61,7 @@ extension JSONPrinter {
     /// Bytes that hold JSON, or CBOR, or a whole stored object.
     private mutating func appendRaw(_ bytes: UnsafeRawBufferPointer, _ plan: MessagePlan) {
         if bytes.isEmpty { return sink.append("null" as StaticString) }
+        if CBORText.isLikely(bytes, isFields: plan.name == "meta/v1.FieldsV1"), (try? CBORText.append(bytes, to: sink)) != nil { return }
         if JSONDocument.isValid(bytes) { return JSONText.appendCompact(bytes, to: sink) }
         warnings.add("\(plan.name) holds \(bytes.count) bytes that are no JSON; shown as base64")
         Self.append(base64: bytes, to: sink)

@@ -1,5 +1,7 @@
 // Which texts YAML 1.1 would take for something else than a string, so that they must be quoted.
 
+import Wire
+
 enum PlainScalars {
     private static let words: Set<String> = [
         "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE", "n", "N", "no", "No", "NO", "off", "Off", "OFF", "false",
@@ -19,6 +21,46 @@ enum PlainScalars {
         }
     }
 
+    /// What a plain scalar is in JSON, if it is no string. Times are strings there.
+    static func json(_ text: String) -> String? {
+        switch text {
+        case "", "~", "null", "Null", "NULL": return "null"
+        case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE": return "true"
+        case "n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE": return "false"
+        default: break
+        }
+        guard let first = text.utf8.first, first == 43 || first == 45 || first == 46 || isDigit(first) else { return nil }
+        let given = Array(text.utf8)
+        let bytes = given.filter { $0 != UInt8(ascii: "_") }
+        guard isNumber(given) else { return nil }
+        if isInteger(bytes) { return integer(bytes) }
+        guard let value = Double(String(decoding: bytes, as: UTF8.self)) else { return nil }
+        let sink = ByteSink(capacity: 32)
+        NumberText.appendJSON(value, to: sink)
+        return String(decoding: sink.bytes, as: UTF8.self)
+    }
+
+    /// In decimal.
+    private static func integer(_ bytes: [UInt8]) -> String? {
+        var rest = bytes[...]
+        let isNegative = rest.first == UInt8(ascii: "-")
+        if isNegative || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
+        let (radix, digits) = split(rest)
+        guard let value = UInt64(String(decoding: digits, as: UTF8.self), radix: radix) else { return nil }
+        return (isNegative && value > 0 ? "-" : "") + "\(value)"
+    }
+
+    /// The base that an unsigned number names, and its digits.
+    private static func split(_ unsigned: ArraySlice<UInt8>) -> (radix: Int, digits: ArraySlice<UInt8>) {
+        guard unsigned.count > 1, unsigned.first == 48 else { return (10, unsigned) }
+        switch unsigned[unsigned.startIndex + 1] | 0x20 {
+        case UInt8(ascii: "x"): return (16, unsigned.dropFirst(2))
+        case UInt8(ascii: "o"): return (8, unsigned.dropFirst(2))
+        case UInt8(ascii: "b"): return (2, unsigned.dropFirst(2))
+        default: return (8, unsigned.dropFirst())
+        }
+    }
+
     private static func isDigit(_ byte: UInt8) -> Bool { byte >= 48 && byte <= 57 }
 
     private static func isNumber(_ given: [UInt8]) -> Bool {
@@ -32,21 +74,8 @@ enum PlainScalars {
     private static func isInteger(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
-        var radix = 10
-        if rest.count > 2, rest.first == 48 {
-            switch rest[rest.startIndex + 1] | 0x20 {
-            case UInt8(ascii: "x"): radix = 16
-            case UInt8(ascii: "o"): radix = 8
-            case UInt8(ascii: "b"): radix = 2
-            default: break
-            }
-        }
-        if radix != 10 {
-            rest = rest.dropFirst(2)
-        } else if rest.count > 1, rest.first == 48 {
-            radix = 8
-            rest = rest.dropFirst()
-        }
+        let (radix, digits) = split(rest)
+        rest = digits
         guard !rest.isEmpty, rest.first != UInt8(ascii: "+"), rest.first != UInt8(ascii: "-") else { return false }
         return UInt64(String(decoding: rest, as: UTF8.self), radix: radix) != nil
     }
