@@ -101,10 +101,13 @@ public struct Call: Hashable, Sendable {
         return slot.pointee.connection?._withUnsafeGuaranteedRef { $0.remoteAddress } ?? slot.pointee.local?.remoteAddress ?? ""
     }
 
-    /// Common name of the client's certificate; nil without mutual TLS, and for calls of the gateway.
-    public var peerCommonName: String? {
-        found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.peerCommonName }
+    /// Who is at the other end; nil without TLS.
+    public var peer: PeerIdentity? {
+        found()?.pointee.connection?._withUnsafeGuaranteedRef { $0.peer }
     }
+
+    /// Common name of the client's certificate; nil without mutual TLS, and for calls of the gateway.
+    public var peerCommonName: String? { peer?.commonName }
 
     // MARK: Answers
 

@@ -69,6 +69,19 @@ public enum TransportLimits {
     /// grpc-timeout values are cut to this, so that sums of nanoseconds do not overflow.
     public static let deadlineNanosecondsMax: UInt64 = 1 << 62
 
+    // TLS
+
+    /// Handshakes in progress on one event loop, each of some 50 KB; further ones wait.
+    public static let tlsHandshakesMax = 1_024
+    /// What a handshake has in any case; then it makes room for one that waits.
+    public static let tlsHandshakeGraceNanoseconds: UInt64 = 1_000_000_000
+    /// From accept to the end of the handshake and of the checks behind it.
+    public static let tlsHandshakeSeconds: Int64 = 10
+    /// How long a closed connection waits for its peer's farewell.
+    public static let tlsCloseMilliseconds: Int64 = 500
+    /// Memory that a connection keeps for encrypted output between writes: a full record.
+    public static let tlsKeptBytes = 17 << 10
+
     // HTTP beside gRPC
 
     /// Body of one plain HTTP request.

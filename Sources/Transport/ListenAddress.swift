@@ -41,11 +41,10 @@ public struct ListenOptions: Sendable {
     public var connectionsMax = Int.max
     /// What this listener shares with others.
     public var budget: ConnectionBudget?
-    /// Puts handlers in front of the protocol detection, e.g. TLS; called on the connection's event loop.
-    public var prepare: (@Sendable (any Channel) throws -> Void)?
-    /// Tells who the client is (the common name of its certificate); called when its first bytes are there,
-    /// so after a TLS handshake.
-    public var identify: (@Sendable (any Channel) -> String?)?
+    /// Speaks TLS; nil for plain text.
+    public var tls: TLSServer?
+    /// Beside TLS, plain text is served too: the first byte of a connection tells.
+    public var servesPlainText = false
 
     public init() {}
 }

@@ -1,5 +1,5 @@
 // The first bytes of a connection decide what it speaks: the HTTP/2 preface, or else HTTP/1.
-// Under TLS this handler stands behind the TLS handler and sees plain bytes, so nothing here changes.
+// Under TLS it stands behind the TLS handler and sees plain bytes.
 
 import NIOCore
 
@@ -13,17 +13,15 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private let loop: ServerLoop
     private let endpoint: Endpoint
     private let remoteAddress: String
-    private let identify: (@Sendable (any Channel) -> String?)?
-    private var peerCommonName: String?
+    private var peer: PeerIdentity?
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
     private var context: ChannelHandlerContext?
 
-    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, identify: (@Sendable (any Channel) -> String?)? = nil) {
+    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String) {
         self.loop = loop
         self.endpoint = endpoint
         self.remoteAddress = remoteAddress
-        self.identify = identify
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -48,6 +46,11 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let peer = event as? PeerIdentity { self.peer = peer }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -63,7 +66,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func http2() -> ServerConnection {
-        ServerConnection(loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+        ServerConnection(loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peer: peer)
     }
 
     private func addHTTP1(_ context: ChannelHandlerContext) throws {
@@ -72,12 +75,11 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
         try pipeline.add(
             to: context.pipeline.syncOperations,
             HTTP1Handler(
-                loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peerCommonName: peerCommonName, pipeline: pipeline))
+                loop: loop, endpoint: endpoint, remoteAddress: remoteAddress, peer: peer, pipeline: pipeline))
     }
 
     private func become(_ context: ChannelHandlerContext, _ add: (ProtocolDetector) throws -> Void) {
         timer?.cancel()
-        peerCommonName = identify?(context.channel)
         do {
             try add(self)
         } catch {

@@ -54,10 +54,11 @@ public final class Server: Sendable {
     ) async throws -> Listener {
         let endpoint = Endpoint(services, configuration, observer)
         let loops = loops
-        let prepare = options.prepare
-        let identify = options.identify
+        let tls = options.tls.map { ($0, options.servesPlainText) }
         let limit = options.connectionsMax
         let budget = options.budget
+        // Under TLS what was read is collected until the reads are done, in a buffer that stays that large.
+        let readsAtOnce: UInt = tls == nil ? 4 : 1
         var bootstrap = ServerBootstrap(group: group, childGroup: group)
             .serverChannelOption(.backlog, value: options.backlog)
             .serverChannelInitializer { channel in
@@ -70,9 +71,9 @@ public final class Server: Sendable {
                 }
             }
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try Self.start(channel, loops, endpoint, prepare, identify) }
+                channel.eventLoop.makeCompletedFuture { try Self.start(channel, loops, endpoint, tls) }
             }
-            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.maxMessagesPerRead, value: readsAtOnce)
             .childChannelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(
@@ -106,8 +107,7 @@ public final class Server: Sendable {
     }
 
     private static func start(
-        _ channel: any Channel, _ loops: [ServerLoop], _ endpoint: Endpoint, _ prepare: (@Sendable (any Channel) throws -> Void)?,
-        _ identify: (@Sendable (any Channel) -> String?)?
+        _ channel: any Channel, _ loops: [ServerLoop], _ endpoint: Endpoint, _ tls: (server: TLSServer, takesPlainText: Bool)?
     ) throws {
         guard let loop = loops.first(where: { $0.eventLoop === channel.eventLoop }) else {
             preconditionFailure("a connection on an event loop that is not the server's")
@@ -119,10 +119,11 @@ public final class Server: Sendable {
             loop.counters.connectionsOpen.add(-1)
             endpoint.openConnections.subtract(1, ordering: .relaxed)
         }
-        try prepare?(channel)
-        try channel.pipeline.syncOperations.addHandler(
-            ProtocolDetector(
-                loop: loop, endpoint: endpoint, remoteAddress: describe(channel.remoteAddress), identify: identify))
+        let detector = ProtocolDetector(loop: loop, endpoint: endpoint, remoteAddress: describe(channel.remoteAddress))
+        try channel.pipeline.syncOperations.addHandler(detector)
+        guard let tls else { return }
+        let handshake = TLSHandshake(tls.server, loop, takesPlainText: tls.takesPlainText)
+        try channel.pipeline.syncOperations.addHandler(handshake, position: .before(detector))
     }
 
     // MARK: Shutdown

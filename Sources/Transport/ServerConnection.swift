@@ -16,8 +16,8 @@ final class ServerConnection: ChannelDuplexHandler {
     let loop: ServerLoop
     let endpoint: Endpoint
     let remoteAddress: String
-    /// Set by the TLS handler in front, once there is one.
-    let peerCommonName: String?
+    /// Who is at the other end; nil without TLS.
+    let peer: PeerIdentity?
 
     @exclusivity(unchecked) var session: OpaquePointer!
     private(set) var context: ChannelHandlerContext?
@@ -72,11 +72,11 @@ final class ServerConnection: ChannelDuplexHandler {
     /// Bytes that came since the socket last took some.
     private var receivedWhileStuck = 0
 
-    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?) {
+    init(loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peer: PeerIdentity?) {
         self.loop = loop
         self.endpoint = endpoint
         self.remoteAddress = remoteAddress
-        self.peerCommonName = peerCommonName
+        self.peer = peer
         pings = PingPolicy(endpoint.configuration.keepalive)
         lastRead = loop.now
     }

@@ -31,6 +31,7 @@ public final class ServerLoop: @unchecked Sendable {
     var heldBytesMax = TransportLimits.loopHeldBytesMax
     /// The most that was held since memory was last given back.
     @exclusivity(unchecked) private var heldBytesPeak = 0
+    let handshakes: HandshakeQueue
     /// Monotonic nanoseconds at the start of the batch.
     @exclusivity(unchecked) private(set) var now: UInt64
 
@@ -54,6 +55,7 @@ public final class ServerLoop: @unchecked Sendable {
         self.index = index
         self.eventLoop = eventLoop
         staging = OutputStaging()
+        handshakes = HandshakeQueue(eventLoop: eventLoop)
         now = monotonicNanoseconds()
         _ = Unmanaged.passRetained(self)
     }

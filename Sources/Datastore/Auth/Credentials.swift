@@ -17,8 +17,9 @@ extension Node {
             guard let info = tokens.info(token, revision: revision) else { throw .invalidAuthToken }
             return info
         }
-        // Behind the gateway the certificate is the gateway's own.
-        if let name = call.peerCommonName, call.metadata(.gatewayAccept) == nil {
+        // Behind the gateway the certificate is the gateway's own. One that is only asked for because there is an
+        // authority to check it by names nobody.
+        if let name = call.peerCommonName, configuration.clientTLS.requiresCertificate, call.metadata(.gatewayAccept) == nil {
             return AuthInfo(username: name, revision: revision)
         }
         return .nobody

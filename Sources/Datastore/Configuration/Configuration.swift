@@ -24,6 +24,9 @@ public struct Configuration: Sendable, Equatable {
     public let listenMetricsURLs: [EndpointURL]
     public let advertiseClientURLs: [EndpointURL]
     public let advertisePeerURLs: [EndpointURL]
+    public let clientTLS: TLSOptions
+    public let peerTLS: TLSOptions
+    public let tlsParameters: TLSParameters
     public let keepalive: KeepaliveSettings
     public let socketReusesPort: Bool
     public let socketReusesAddress: Bool

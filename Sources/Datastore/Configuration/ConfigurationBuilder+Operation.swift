@@ -1,4 +1,4 @@
-// Logs, traces, TLS parameters and authentication.
+// Logs, traces and authentication.
 
 import DatastoreTracing
 
@@ -56,41 +56,4 @@ extension ConfigurationBuilder {
         return AuthenticationSettings(
             token: token, bcryptCost: Int(cost), simpleTokenTTLSeconds: values.unsigned("auth-token-ttl"))
     }
-
-    func checkSecurity() throws(ConfigurationError) {
-        let versions = ["", "TLS1.2", "TLS1.3"]
-        let minimum = values.string("tls-min-version")
-        let maximum = values.string("tls-max-version")
-        for version in [minimum, maximum] where !versions.contains(version) {
-            throw ConfigurationError("unexpected TLS version \(quoted(version)) (must be one of: TLS1.2, TLS1.3)")
-        }
-        if minimum == "TLS1.3" && maximum == "TLS1.2" {
-            throw ConfigurationError("min version (TLS1.3) is greater than max version (TLS1.2)")
-        }
-        let suites = values.strings("cipher-suites")
-        for suite in suites where !CipherSuites.names.contains(suite) {
-            throw ConfigurationError("unexpected TLS cipher suite \(quoted(suite))", isStartFailure: true)
-        }
-        if !suites.isEmpty && minimum == "TLS1.3" {
-            throw ConfigurationError("cipher suites cannot be configured when only TLS1.3 is enabled")
-        }
-    }
-}
-
-/// Cipher suites that may be named.
-enum CipherSuites {
-    static let names: Set<String> = [
-        "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_AES_128_GCM_SHA256",
-        "TLS_RSA_WITH_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
-        "TLS_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-        "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_RSA_WITH_RC4_128_SHA",
-        "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-        "TLS_ECDHE_RSA_WITH_RC4_128_SHA", "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-        "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
-    ]
 }

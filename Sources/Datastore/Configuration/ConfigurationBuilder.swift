@@ -18,7 +18,6 @@ struct ConfigurationBuilder {
         let logging = try logSettings()
         noteDeprecations()
         let urls = try endpoints(defaultHost: defaultHost)
-        try UnsupportedFlags.check(listeners: urls.listening)
         let name = values.string("name")
         try checkDiscovery()
         let initialCluster = try initialCluster(name: name, advertisedPeerURLs: urls.advertisePeer)
@@ -26,7 +25,10 @@ struct ConfigurationBuilder {
         let compaction = try AutoCompaction(
             mode: values.string("auto-compaction-mode"), retention: values.string("auto-compaction-retention"))
         let features = try featureGates()
-        try checkSecurity()
+        let tlsParameters = try tlsParameters()
+        let clientTLS = clientTLS()
+        let peerTLS = peerTLS()
+        try checkListeners(urls, client: clientTLS, peer: peerTLS)
         let maintenance = try maintenanceSettings()
         let tracing = try traceExport()
         let authentication = try authenticationSettings()
@@ -54,6 +56,9 @@ struct ConfigurationBuilder {
             listenMetricsURLs: urls.listenMetrics,
             advertiseClientURLs: urls.advertiseClient,
             advertisePeerURLs: urls.advertisePeer,
+            clientTLS: clientTLS,
+            peerTLS: peerTLS,
+            tlsParameters: tlsParameters,
             keepalive: KeepaliveSettings(
                 clientPingIntervalMinimum: values.duration("grpc-keepalive-min-time"),
                 pingInterval: values.duration("grpc-keepalive-interval"),

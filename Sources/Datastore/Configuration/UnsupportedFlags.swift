@@ -15,13 +15,10 @@ enum FlagEffect: Equatable {
 
 /// What cannot be asked of this build.
 enum UnsupportedFlags {
-    private static let tls = "TLS is not there yet, and to serve in the clear would expose what it protects"
     private static let discovery = "there is no discovery yet: name the members in --initial-cluster"
 
     /// Flags that protect clients' data or decide over a cluster: never silently ignored.
     private static let refused: [String: String] = [
-        "cert-file": tls, "key-file": tls, "client-cert-auth": tls, "trusted-ca-file": tls, "auto-tls": tls,
-        "client-crl-file": tls, "client-cert-allowed-hostname": tls,
     ]
     private static let refusedDiscovery = [
         "discovery-srv": discovery, "discovery-token": discovery, "discovery-endpoints": discovery,
@@ -32,7 +29,7 @@ enum UnsupportedFlags {
     private static let noPeers = "one member has nobody to talk to"
     private static let noDiscovery = "belongs to discovery, which is not there yet"
     private static let noTracing = "traces are not exported yet"
-    private static let noTLS = "belongs to TLS, which is not there yet"
+    private static let noDial = "the gateway is inside the server, which does not dial itself"
 
     /// Flags without an occasion while there is one member.
     private static let idle: [String: String] = [
@@ -40,10 +37,7 @@ enum UnsupportedFlags {
         "downgrade-check-time": "a lone member has nothing to wait for",
         "raft-read-timeout": noPeers, "raft-write-timeout": noPeers,
         "initial-election-tick-advance": "a lone member does not wait for an election",
-        "peer-cert-file": noPeers, "peer-key-file": noPeers, "peer-client-cert-file": noPeers,
-        "peer-client-key-file": noPeers, "peer-client-cert-auth": noPeers, "peer-trusted-ca-file": noPeers,
-        "peer-cert-allowed-cn": noPeers, "peer-cert-allowed-hostname": noPeers, "peer-auto-tls": noPeers,
-        "peer-crl-file": noPeers, "peer-skip-client-san-verification": noPeers,
+        "peer-client-cert-file": noPeers, "peer-client-key-file": noPeers,
     ]
 
     /// Flags that are checked and then mean nothing here.
@@ -57,8 +51,7 @@ enum UnsupportedFlags {
         "enable-distributed-tracing": noTracing, "distributed-tracing-address": noTracing,
         "distributed-tracing-service-name": noTracing, "distributed-tracing-instance-id": noTracing,
         "distributed-tracing-sampling-rate": noTracing,
-        "client-cert-file": noTLS, "client-key-file": noTLS, "self-signed-cert-validity": noTLS, "cipher-suites": noTLS,
-        "tls-min-version": noTLS, "tls-max-version": noTLS,
+        "client-cert-file": noDial, "client-key-file": noDial,
         "discovery-dial-timeout": noDiscovery, "discovery-request-timeout": noDiscovery,
         "discovery-keepalive-time": noDiscovery, "discovery-keepalive-timeout": noDiscovery,
         "discovery-insecure-transport": noDiscovery, "discovery-insecure-skip-tls-verify": noDiscovery,
@@ -117,11 +110,5 @@ enum UnsupportedFlags {
     /// Given, and not with the value that turns it off.
     private static func isOn(_ name: String, _ values: FlagValues) -> Bool {
         FlagTable.byName[name]?.kind == .boolean ? values.boolean(name) : !values.string(name).isEmpty
-    }
-
-    static func check(listeners: [EndpointURL]) throws(ConfigurationError) {
-        for url in listeners where url.isSecure {
-            throw ConfigurationError("TLS is not supported by this build: cannot listen on \(url)")
-        }
     }
 }

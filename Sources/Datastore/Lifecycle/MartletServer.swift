@@ -47,6 +47,7 @@ public final class MartletServer: Sendable {
             do {
                 startup.started(try await start(configuration, log: log) { startup.joined() })
             } catch {
+                if let start = error as? StartError, let message = start.message { log.fatal(message, .error(start.description)) }
                 for line in ConfigurationError.startFailure("\(error)", isEarly: false) { line.write(to: log) }
                 log.core.close()
                 exit(1)
@@ -100,6 +101,8 @@ public final class MartletServer: Sendable {
         FileDescriptors.check(log)
         if configuration.backend.locksMemory { try MemoryLock.take(log) }
         let metrics = NodeMetrics(extensive: configuration.metricsAreExtensive)
+        // Before any data is touched: a certificate that cannot be used must not leave a member behind.
+        let tls = try ListenerTLS(configuration, log: log, metrics: metrics.tls)
         let member = try OpenedMember(configuration, log: log, metrics: metrics)
         StartupLog.starting(log, configuration, isInitialized: member.isRestart)
 
@@ -142,7 +145,7 @@ public final class MartletServer: Sendable {
         do {
             try await node.publish()
             onJoined()
-            try await server.serve()
+            try await server.serve(tls)
         } catch {
             await server.stop()
             throw error
@@ -151,7 +154,7 @@ public final class MartletServer: Sendable {
     }
 
     /// Opens the listeners.
-    private func serve() async throws {
+    private func serve(_ tls: ListenerTLS) async throws {
         let configuration = node.configuration
         let services = ServiceTable.make(node, member.maintenance)
         let observer = CallObserver(services.methods, node.metrics)
@@ -164,32 +167,41 @@ public final class MartletServer: Sendable {
         let others = max(1, connections.limit / ServerLimits.otherListenersShare)
         options.connectionsMax = others
         let auth = node.keySpace.auth
+        // Only then a certificate would name a user, which behind the gateway it cannot.
+        let certificatesNameUsers = configuration.clientTLS.requiresCertificate
         let gateway =
             configuration.servesGateway
-            ? Gateway(services.methods, transport.configuration, observer: observer, isAuthEnabled: { auth.isEnabled }) : nil
+            ? Gateway(services.methods, transport.configuration, observer: observer, isAuthEnabled: { certificatesNameUsers && auth.isEnabled }) : nil
         let client = AccessControl(
             configuration, log: node.log, inner: ClientEndpoints(node, role: .client, gateway: gateway))
         let streamed = gateway == nil ? [] : Gateway.prefixes
         let splits = !configuration.listenClientHTTPURLs.isEmpty
-        for url in configuration.listenPeerURLs {
-            let listener = try await listen(url, Services(http: PeerEndpoints(node), servesGRPC: false), options, nil)
+        for address in ListenPlan.of(configuration.listenPeerURLs) {
+            let listener = try await listen(address, Services(http: PeerEndpoints(node), servesGRPC: false), options, tls.peer, nil)
             node.log.info("serving peer traffic", .string("address", listener.address.description))
         }
         options.connectionsMax = max(1, connections.limit - others)
-        for url in configuration.listenClientURLs {
-            let served = splits ? Services(methods: services.methods) : Services(methods: services.methods, http: client, bodyStreamPrefixes: streamed)
-            let listener = try await listen(url, served, options, observer)
-            StartupLog.serving(node.log, address: listener.address.description)
+        for address in ListenPlan.of(configuration.listenClientURLs) {
+            let served =
+                splits
+                ? Services(methods: services.methods)
+                : Services(methods: services.methods, http: client, bodyStreamPrefixes: streamed)
+            let listener = try await listen(address, served, options, tls.client, observer)
+            StartupLog.serving(
+                node.log, address: listener.address.description, traffic: splits ? "grpc" : "grpc+http",
+                isPlain: address.isPlain, isSecure: address.isSecure)
         }
-        for url in configuration.listenClientHTTPURLs {
-            let listener = try await listen(
-                url, Services(http: client, servesGRPC: false, bodyStreamPrefixes: streamed), options, nil)
-            StartupLog.serving(node.log, address: listener.address.description)
+        for address in ListenPlan.of(configuration.listenClientHTTPURLs) {
+            let served = Services(http: client, servesGRPC: false, bodyStreamPrefixes: streamed)
+            let listener = try await listen(address, served, options, tls.client, nil)
+            StartupLog.serving(
+                node.log, address: listener.address.description, traffic: "http", isPlain: address.isPlain,
+                isSecure: address.isSecure)
         }
         options.connectionsMax = others
-        for url in configuration.listenMetricsURLs {
+        for address in ListenPlan.of(configuration.listenMetricsURLs) {
             let metrics = Services(http: ClientEndpoints(node, role: .metrics), servesGRPC: false)
-            _ = try await listen(url, metrics, options, nil)
+            _ = try await listen(address, metrics, options, tls.metrics, nil)
         }
         node.log.info("grpc service status changed", .string("service", ""), .string("status", "SERVING"))
         timers.start()
@@ -206,15 +218,16 @@ public final class MartletServer: Sendable {
     }
 
     private func listen(
-        _ url: EndpointURL, _ services: Services, _ options: ListenOptions, _ observer: CallObserver?
+        _ plan: ListenPlan, _ services: Services, _ options: ListenOptions, _ tls: TLSServer?, _ observer: CallObserver?
     ) async throws -> Listener {
+        var options = options
+        options.tls = plan.isSecure ? tls : nil
+        options.servesPlainText = plan.isPlain
         do {
-            let address: ListenAddress =
-                if let path = url.socketPath { .unix(path: path) } else { .host(url.bindHost, port: Int(url.port ?? 0)) }
-            return try await transport.listen(on: address, services, options: options, observer: observer)
+            return try await transport.listen(on: plan.address, services, options: options, observer: observer)
         } catch {
             let reason = (error as? IOError).map { "bind: \(systemText($0.errnoCode))" } ?? "\(error)"
-            throw StartError(url.socketPath.map { "listen unix \($0): \(reason)" } ?? "listen tcp \(url.authority): \(reason)")
+            throw StartError(plan.socketPath.map { "listen unix \($0): \(reason)" } ?? "listen tcp \(plan.authority): \(reason)")
         }
     }
 
@@ -247,7 +260,13 @@ public final class MartletServer: Sendable {
 /// Why a server does not start; the text is for the operator.
 public struct StartError: Error, CustomStringConvertible {
     public let description: String
-    init(_ description: String) { self.description = description }
+    /// The one fatal line's message, where it is not what etcd says of most failures to start.
+    let message: String?
+
+    init(_ description: String, message: String? = nil) {
+        self.description = description
+        self.message = message
+    }
 }
 
 extension UInt64 {

@@ -28,10 +28,13 @@ enum StartupLog {
             .string("cluster-id", node.clusterID.description), .duration("publish-timeout", timeout))
     }
 
-    static func serving(_ log: Log, address: String) {
-        log.info(
-            "serving client traffic insecurely; this is strongly discouraged!", .string("traffic", "grpc+http"),
-            .string("address", address))
+    /// - Parameters:
+    ///   - isPlain: text without TLS is served at the address.
+    ///   - isSecure: TLS is.
+    static func serving(_ log: Log, address: String, traffic: String, isPlain: Bool, isSecure: Bool) {
+        let fields: [LogField] = [.string("traffic", traffic), .string("address", address)]
+        if isPlain { log.info("serving client traffic insecurely; this is strongly discouraged!", fields) }
+        if isSecure { log.info("serving client traffic securely", fields) }
     }
 
     static func nowServing(_ log: Log, _ node: Node) {

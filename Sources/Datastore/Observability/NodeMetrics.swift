@@ -21,6 +21,7 @@ struct NodeMetrics: Sendable {
     let scrape: ScrapeMetrics
     let descriptors: FileDescriptorMetrics
     let quotaDisarms: Counter
+    let tls: TLSMetrics
 
     init(extensive: Bool) {
         registry = Registry()
@@ -39,6 +40,7 @@ struct NodeMetrics: Sendable {
         descriptors = FileDescriptorMetrics(registry)
         quotaDisarms = registry.counter(
             "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
+        tls = TLSMetrics(registry)
         _ = ProcessMetrics(registry)
         _ = V2StoreMetrics(registry)
         _ = ProxyMetrics(registry)

@@ -53,15 +53,21 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
 
     deinit { for index in slots.indices { slots[index].output.destroy() } }
 
-    /// Connects to a listener on an event loop. `observer` is told on that loop.
+    /// Connects to a listener on an event loop, and returns when calls can be made: with TLS, after the handshake.
+    /// `observer` is told on that loop.
+    ///
+    /// - Throws: what the system says of the connection, or a `TLSSetupError` with the reason of a failed handshake.
     public static func connect(
         to address: ListenAddress, on eventLoop: any EventLoop, configuration: ClientConfiguration = ClientConfiguration(),
         observer: any ClientObserver & Sendable
     ) async throws -> ClientConnection {
         let connection = ClientConnection(
             eventLoop: eventLoop, authority: "\(address)", configuration: configuration, observer: observer)
+        let readsAtOnce: UInt = configuration.tls == nil ? 4 : 1
+        let isReady = eventLoop.makePromise(of: Void.self)
+        if configuration.tls == nil { isReady.succeed() }
         var bootstrap = ClientBootstrap(group: eventLoop)
-            .channelOption(.maxMessagesPerRead, value: 4)
+            .channelOption(.maxMessagesPerRead, value: readsAtOnce)
             .channelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 4096, maximum: TransportLimits.readBytesMax))
@@ -70,13 +76,20 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
                 value: ChannelOptions.Types.WriteBufferWaterMark(
                     low: TransportLimits.outputAheadBytes / 4, high: TransportLimits.outputAheadBytes))
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
+                channel.eventLoop.makeCompletedFuture {
+                    if let tls = configuration.tls { try tls.addHandlers(to: channel, address, isReady: isReady) }
+                    try channel.pipeline.syncOperations.addHandler(connection)
+                }
             }
         if let size = configuration.receiveBufferBytes {
             bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(size))
         }
         if case .host = address { bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1) }
-        _ = try await bootstrap.connect(to: try address.socketAddress()).get()
+        do { _ = try await bootstrap.connect(to: try address.socketAddress()).get() } catch {
+            isReady.fail(error)
+            throw error
+        }
+        try await isReady.futureResult.get()
         return connection
     }
 

@@ -12,10 +12,11 @@ public final class ClientMethod: @unchecked Sendable {
     let fields: UnsafeMutableBufferPointer<nghttp2_nv>
     private let bytes: UnsafeMutableBufferPointer<UInt8>
 
-    public init(path: String, authority: String, userAgent: String = "martlet") {
+    /// - Parameter isSecure: the connections speak TLS.
+    public init(path: String, authority: String, userAgent: String = "martlet", isSecure: Bool = false) {
         self.path = path
         let texts = [
-            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority),
+            (":method", "POST"), (":scheme", isSecure ? "https" : "http"), (":path", path), (":authority", authority),
             ("content-type", "application/grpc"), ("user-agent", userAgent), ("te", "trailers"),
         ]
         bytes = .allocate(capacity: texts.reduce(0) { $0 + $1.0.utf8.count + $1.1.utf8.count })
@@ -76,6 +77,8 @@ public struct ClientConfiguration: Sendable {
     public var connectionWindowBytes = 16 << 20
     /// A socket buffer smaller than the system's, for tests of slow readers.
     public var receiveBufferBytes: Int?
+    /// Speaks TLS; nil for plain text.
+    public var tls: TLSClient?
 
     public init() {}
 }

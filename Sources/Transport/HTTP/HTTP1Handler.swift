@@ -11,7 +11,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private let loop: ServerLoop
     private let endpoint: Endpoint
     private let remoteAddress: String
-    private let peerCommonName: String?
+    private let peer: PeerIdentity?
     private let pipeline: HTTP1Pipeline
     private var headerGuard: HTTP1HeaderGuard { pipeline.headerGuard }
 
@@ -33,12 +33,12 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private var hasStarted = false
 
     init(
-        loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peerCommonName: String?, pipeline: HTTP1Pipeline
+        loop: ServerLoop, endpoint: Endpoint, remoteAddress: String, peer: PeerIdentity?, pipeline: HTTP1Pipeline
     ) {
         self.loop = loop
         self.endpoint = endpoint
         self.remoteAddress = remoteAddress
-        self.peerCommonName = peerCommonName
+        self.peer = peer
         self.pipeline = pipeline
     }
 
@@ -180,7 +180,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
         let (path, query) = splitTarget(head.uri)
         return HTTPRequest(
             method: head.method.rawValue, path: path, query: query, authority: fields["host"] ?? "", headers: fields,
-            body: body, bodyStream: bodyStream, version: .http1, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+            body: body, bodyStream: bodyStream, version: .http1, remoteAddress: remoteAddress, peer: peer)
     }
 
     private func respond(_ response: HTTPResponse) {

@@ -158,7 +158,7 @@ extension ServerConnection {
         exchange.responder = responder
         let request = HTTPRequest(
             method: method, path: path, query: query, authority: slot.pointee.authority.map(headerText) ?? "", headers: headers, body: exchange.body,
-            bodyStream: exchange.stream, version: .http2, remoteAddress: remoteAddress, peerCommonName: peerCommonName)
+            bodyStream: exchange.stream, version: .http2, remoteAddress: remoteAddress, peer: peer)
         exchange.body = []
         exchange.headers = []
         accountInput(-exchange.countedBytes)

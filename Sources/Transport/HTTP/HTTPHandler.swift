@@ -51,10 +51,12 @@ public struct HTTPRequest: Sendable {
     public var version: Version
     /// "address:port" of the peer, "@" for a Unix socket.
     public var remoteAddress: String
+    /// Who is at the other end; nil without TLS.
+    public var peer: PeerIdentity?
     /// Common name of the client's certificate; nil without mutual TLS.
-    public var peerCommonName: String?
+    public var peerCommonName: String? { peer?.commonName }
     /// Whether the connection is encrypted.
-    public var isSecure = false
+    public var isSecure: Bool { peer != nil }
 }
 
 public struct HTTPResponse: Sendable {

@@ -127,18 +127,10 @@ struct ConfigurationRuleTests {
         #expect(Configuration.parse(arguments: arguments, environment: [:]) { nil }.startFailure == reason)
     }
 
-    @Test func whatNeedsTLSOrPeersIsRefused() {
-        #expect(
-            configure("--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a:1").refusal
-                == "TLS is not supported by this build: cannot listen on https://127.0.0.1:1")
-        #expect(configure("--listen-peer-urls=https://127.0.0.1:1").refusal?.contains("TLS is not supported") == true)
-        #expect(
-            configure("--listen-client-urls=unixs://s:1", "--advertise-client-urls=unixs://s:1").refusal?
-                .contains("TLS is not supported") == true)
+    @Test func whatNeedsPeersIsRefused() {
         #expect(
             configure("--initial-cluster=default=http://localhost:2380,b=http://localhost:9").refusal?
                 .contains("not supported by this build") == true)
-        #expect(configure("--auto-tls=false", "--cert-file=").configuration != nil)
     }
 
     @Test func harmlessFlagsOfMissingFeaturesWarn() {

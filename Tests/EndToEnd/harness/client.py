@@ -29,10 +29,12 @@ def _skip_if_not_served(name, error):
 class Client:
     """One connection. `client.put(key=b"k", value=b"v")`; any method as `client.call("KV.Range", request)`."""
 
-    def __init__(self, address, options=()):
-        self.channel = grpc.insecure_channel(address, options=[
+    def __init__(self, address, options=(), credentials=None):
+        options = [
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
-            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), *options])
+            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), *options]
+        self.channel = grpc.secure_channel(address, credentials, options) if credentials else \
+            grpc.insecure_channel(address, options)
         self._stubs = {}
 
     def stub(self, name):

@@ -11,6 +11,11 @@ final class EchoMethod: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) { call.reply { $0.append(bytes) } }
 }
 
+/// Answers with the common name of the client's certificate.
+final class WhoAmIMethod: MethodHandler {
+    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) { call.reply { $0.append(call.peerCommonName ?? "") } }
+}
+
 /// Echoes every message of a stream; finishes when the client does.
 final class EchoStream: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) { call.send { $0.append(bytes) } }

@@ -29,6 +29,7 @@ struct TestServer {
         table.add(service: "test.Test", method: "EchoStream", kind: .bidirectional, EchoStream())
         table.add(service: "test.Test", method: "Fail", kind: .unary, FailMethod())
         table.add(service: "test.Test", method: "Silent", kind: .unary, silent)
+        table.add(service: "test.Test", method: "WhoAmI", kind: .unary, WhoAmIMethod())
         let health = HealthService()
         health.register(in: &table)
         extra(&table)
