@@ -17,27 +17,27 @@ final class HandshakeQueue {
 
     init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
 
-    /// Whether the handshake may begin; otherwise it waits, and is told by `beginAtLast()`.
-    func admits(_ handshake: TLSHandshake) -> Bool {
-        guard running.count < TransportLimits.tlsHandshakesMax else {
-            waiting.append(handshake)
-            look()
-            return false
-        }
-        running.append(handshake)
-        return true
+    /// The handshake is told to begin as soon as there is room for it.
+    func add(_ handshake: TLSHandshake) {
+        waiting.append(handshake)
+        fill()
+        look()
     }
 
     /// The handshake, in progress or waiting, has ended.
     func ended(wasRunning: Bool) {
         guard wasRunning else { return waiting.oneEnded() }
         running.oneEnded()
+        fill()
+    }
+
+    private func fill() {
         // A handshake may end as soon as it begins: that comes back here, and must not go deeper each time.
         guard !isFilling else { return }
         isFilling = true
         while running.count < TransportLimits.tlsHandshakesMax, let next = waiting.popFirst() {
             running.append(next)
-            next.beginAtLast()
+            next.begin()
         }
         isFilling = false
     }

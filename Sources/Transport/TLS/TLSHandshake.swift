@@ -82,12 +82,9 @@ final class TLSHandshake: ChannelDuplexHandler, RemovableChannelHandler {
                 context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
             } else {
                 hello = bytes
-                if loop.handshakes.admits(self) {
-                    begin(context)
-                } else {
-                    isQueued = true
-                    state = .queued
-                }
+                state = .queued
+                isQueued = true
+                loop.handshakes.add(self)
             }
         case .queued:
             var bytes = unwrapInboundIn(data)
@@ -98,17 +95,11 @@ final class TLSHandshake: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    /// There is room now.
-    func beginAtLast() {
-        guard let context, case .queued = state else { return }
-        begin(context)
-        context.pipeline.fireChannelReadComplete()
-        readOn(context)
-    }
-
-    private func begin(_ context: ChannelHandlerContext) {
-        began = monotonicNanoseconds()
+    /// There is room: at once, or at last.
+    func begin() {
         isQueued = false
+        began = monotonicNanoseconds()
+        guard let context, case .queued = state else { return }
         let material = server.current()
         var configuration = NIOSSLHandler.Configuration()
         configuration.maximumPreservedOutboundBufferCapacity = TransportLimits.tlsKeptBytes
@@ -118,6 +109,8 @@ final class TLSHandshake: ChannelDuplexHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         context.pipeline.fireChannelRead(hello)
+        context.pipeline.fireChannelReadComplete()
+        readOn(context)
     }
 
     func read(context: ChannelHandlerContext) {

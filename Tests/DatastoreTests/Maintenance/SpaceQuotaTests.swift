@@ -59,7 +59,8 @@ struct SpaceQuotaTests {
             inner.withUnsafeBytes { bytes in sink.message(2) { $0.always(4, bytes) } }
             inner = sink.array()
         }
-        try inner.withUnsafeBytes { #expect(QuotaCost.transaction(try TxnRequest(decoding: $0)) == 0) }
+        let cost = try inner.withUnsafeBytes { QuotaCost.transaction(try TxnRequest(decoding: $0)) }
+        #expect(cost == 0)
     }
 }
 
@@ -72,7 +73,9 @@ struct MinorVersionTests {
         #expect(MinorVersion(text) == version)
     }
 
-    private let (v35, v36, v37) = (MinorVersion(3, 5), MinorVersion(3, 6), MinorVersion(3, 7))
+    private let v35 = MinorVersion(3, 5)
+    private let v36 = MinorVersion(3, 6)
+    private let v37 = MinorVersion(3, 7)
 
     @Test func aNewClusterTakesTheLowestMember() {
         #expect(MinorVersion.decide(cluster: nil, lowest: v37, downgradeTarget: nil) == v37)
