@@ -14,7 +14,6 @@ struct ConfigurationBuilder {
     }
 
     mutating func build(defaultHost: () -> String?) throws(ConfigurationError) -> Configuration {
-        try UnsupportedFlags.check(values)
         let logging = try logSettings()
         noteDeprecations()
         let urls = try endpoints(defaultHost: defaultHost)

@@ -17,9 +17,7 @@ enum FlagEffect: Equatable {
 enum UnsupportedFlags {
     private static let discovery = "there is no discovery yet: name the members in --initial-cluster"
 
-    /// Flags that protect clients' data or decide over a cluster: never silently ignored.
-    private static let refused: [String: String] = [
-    ]
+    /// Flags that decide over a cluster: never silently ignored.
     private static let refusedDiscovery = [
         "discovery-srv": discovery, "discovery-token": discovery, "discovery-endpoints": discovery,
     ]
@@ -76,13 +74,12 @@ enum UnsupportedFlags {
 
     /// What giving the flag does, with a value that is not the one that turns it off.
     static func effect(of name: String) -> FlagEffect {
-        if let reason = refused[name] ?? refusedDiscovery[name] { return .refused(reason: reason) }
+        if let reason = refusedDiscovery[name] { return .refused(reason: reason) }
         if let reason = ineffective[name] { return .ineffective(reason: reason) }
         if let reason = idle[name] { return .idle(reason: reason) }
         return .acts
     }
 
-    static func check(_ values: FlagValues) throws(ConfigurationError) { try refuse(refused, values) }
     static func checkDiscovery(_ values: FlagValues) throws(ConfigurationError) {
         try refuse(refusedDiscovery, values)
     }
