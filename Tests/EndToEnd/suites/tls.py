@@ -79,8 +79,18 @@ class TLSCase(Case):
             time.sleep(0.02)
 
 
-def attempt(address, certificates, name=None, *, version=None, ciphers=None, protocols=None, server_name="localhost",
-            minimum=None, family=socket.AF_INET):
+def attempt(*arguments, **options):
+    """As `_attempt`. An alert may be lost when the request that it crosses makes the kernel reset the connection: a few
+    more attempts tell whether there is one."""
+    for _ in range(5):
+        outcome = _attempt(*arguments, **options)
+        if outcome not in (("refused", "EOF"), ("closed", "ConnectionResetError"), ("closed", "BrokenPipeError")):
+            break
+    return outcome
+
+
+def _attempt(address, certificates, name=None, *, version=None, ciphers=None, protocols=None, server_name="localhost",
+             family=socket.AF_INET):
     """One handshake and one request: what came of it, as a text. In TLS 1.3 the refusal comes with the answer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certificates.path("ca1.crt"))
@@ -204,7 +214,8 @@ class AgainstEtcd(TLSCase):
         self.compare(servers, {"good": {"name": "good"}, "revoked": {"name": "revoked", "version": ssl.TLSVersion.TLSv1_2}},
                      ["revoked"])
         for server in servers:
-            self.assertIn("transport: certificate serial ff01 revoked", [line["error"] for line in server.rejections()])
+            self.eventually(lambda: any(
+                line["error"] == "transport: certificate serial ff01 revoked" for line in server.rejections()))
 
     def test_host_names(self):
         self.certificates.leaf("right", names="DNS:*.right.example")
@@ -488,10 +499,10 @@ class Rotation(TLSCase):
         self.certificates = certificates()
         self.addCleanup(self.certificates.close)
 
-    def served_by(self, server, name="good", authority="ca1.crt"):
+    def served_by(self, server, name="good", authority="ca1.crt", seconds=5):
         try:
             with server.client(name, authority) as client:
-                client.put(b"probe", b"1", timeout=5)
+                client.put(b"probe", b"1", timeout=seconds)
                 return True
         except grpc.RpcError:
             return False
@@ -561,7 +572,7 @@ class Rotation(TLSCase):
             peer = socket.create_connection(("127.0.0.1", server.client_port))
             peer.send(b"\x16\x03\x01\x02\x00\x01" if number % 2 else b"\x16")
             stalled.append(peer)
-        self.assertTrue(self.served_by(server))
+        self.assertTrue(self.served_by(server, seconds=20))
         self.assertTrue(any(line["error"] == "too many TLS handshakes" for line in server.rejections()))
         self.eventually(lambda: any("i/o timeout" in line["error"] for line in server.rejections()), 30)
 
