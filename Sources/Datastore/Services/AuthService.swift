@@ -29,6 +29,7 @@ final class AuthProposalMethod: MethodHandler {
         switch kind {
         case .authRoleGrantPermission: _ = try RoleGrantPermissionRequest(decoding: bytes)
         case .authRoleRevokePermission: _ = try RoleRevokePermissionRequest(decoding: bytes)
+        case .authEnable, .authDisable, .authStatus, .authUserList, .authRoleList: try FieldlessMethod.check(bytes)
         default: _ = try NamesRequest(decoding: bytes)
         }
     }

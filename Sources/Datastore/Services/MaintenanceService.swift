@@ -32,7 +32,11 @@ extension Node {
         status.raftTerm = consensus.term
         status.raftAppliedIndex = consensus.applied
         if status.leader == .none { status.errors.append(CallError.noLeader.message) }
-        for alarm in view.alarms.sorted() { status.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.alarm.name)") }
+        for alarm in view.alarms.sorted() {
+            // The text form of a message leaves zeros out.
+            let member = alarm.member == .none ? "" : "memberID:\(alarm.member.rawValue) "
+            status.errors.append("\(member)alarm:\(alarm.alarm.name)")
+        }
         status.isLearner = consensus.isLearner
         status.storageVersion = storageVersion.current ?? ""
         status.dbSizeQuota = configuration.backend.quotaBytes ?? configuration.backend.quotaFlagBytes

@@ -20,7 +20,7 @@ enum ServiceTable {
         methods.add(service: lease, method: "LeaseRevoke", kind: .unary, LeaseRevokeMethod(node))
         methods.add(service: lease, method: "LeaseKeepAlive", kind: .bidirectional, LeaseKeepAliveMethod(node))
         methods.add(service: lease, method: "LeaseTimeToLive", kind: .unary, LeaseTimeToLiveMethod(node))
-        methods.add(service: lease, method: "LeaseLeases", kind: .unary, LeaseLeasesMethod(node))
+        methods.add(service: lease, method: "LeaseLeases", kind: .unary, FieldlessMethod(LeaseLeasesMethod(node)))
         let cluster = "etcdserverpb.Cluster"
         methods.add(service: cluster, method: "MemberList", kind: .unary, MemberListMethod(node))
         methods.add(service: cluster, method: "MemberAdd", kind: .unary, MemberAddMethod(node))
@@ -43,12 +43,12 @@ enum ServiceTable {
             methods.add(service: auth, method: name, kind: .unary, AuthProposalMethod(node, kind))
         }
         let upkeep = "etcdserverpb.Maintenance"
-        methods.add(service: upkeep, method: "Status", kind: .unary, StatusMethod(node))
+        methods.add(service: upkeep, method: "Status", kind: .unary, FieldlessMethod(StatusMethod(node)))
         methods.add(service: upkeep, method: "Alarm", kind: .unary, AlarmMethod(node))
-        methods.add(service: upkeep, method: "Hash", kind: .unary, HashMethod(node))
-        methods.add(service: upkeep, method: "Snapshot", kind: .serverStreaming, SnapshotMethod(node))
+        methods.add(service: upkeep, method: "Hash", kind: .unary, FieldlessMethod(HashMethod(node)))
+        methods.add(service: upkeep, method: "Snapshot", kind: .serverStreaming, FieldlessMethod(SnapshotMethod(node)))
         methods.add(service: upkeep, method: "HashKV", kind: .unary, HashKVMethod(node))
-        methods.add(service: upkeep, method: "Defragment", kind: .unary, DefragmentMethod(node, maintenance))
+        methods.add(service: upkeep, method: "Defragment", kind: .unary, FieldlessMethod(DefragmentMethod(node, maintenance)))
         methods.add(service: upkeep, method: "Downgrade", kind: .unary, DowngradeMethod(node))
         methods.add(service: upkeep, method: "MoveLeader", kind: .unary, MoveLeaderMethod(node))
         let lock = "v3lockpb.Lock"

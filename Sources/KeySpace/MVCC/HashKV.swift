@@ -28,7 +28,9 @@ public final class HashJob {
     private let scratch = ByteSink(capacity: 4096)
 
     /// Called with the lock held.
-    fileprivate init(store: MVCCStore, revision: Int64, compactRevision: Int64, storeRevision: Int64, isPinned: Bool) {
+    fileprivate init(
+        store: MVCCStore, revision: Int64, compactRevision: Int64, storeRevision: Int64, isPinned: Bool, keepsAnything: Bool = false
+    ) {
         self.store = store
         self.revision = revision
         self.compactRevision = compactRevision
@@ -37,8 +39,9 @@ public final class HashJob {
         self.isPinned = isPinned
         if isPinned { store.pins.add(compactRevision) }
         crc = HashJob.hashOfName
+        self.keepsAnything = keepsAnything
         // A negative revision selects nothing.
-        phase = revision < 0 ? .done : .probing(after: nil)
+        phase = revision < 0 ? .done : keepsAnything ? .hashing(next: Revision(main: 0)) : .probing(after: nil)
     }
 
     /// A hash that is known already.
@@ -185,7 +188,20 @@ extension MVCCStore {
         lock.withLock {
             HashJob(
                 store: self, revision: job.revision, compactRevision: job.previous, storeRevision: currentRevision,
-                isPinned: false)
+                isPinned: false, keepsAnything: hasTombstone(at: job.revision))
         }
+    }
+
+    /// Whether a key was deleted at exactly this revision. A compaction keeps such a tombstone, so that in etcd its hash is taken
+    /// as one of a store that keeps something, whereas a hash asked for does not count it.
+    private func hasTombstone(at revision: Int64) -> Bool {
+        var position = table.order.lowerBound(Revision(main: revision), in: table.slab)
+        while position < table.order.end {
+            let record = table.slab[table.order[position]]
+            guard record.pointee.main == revision else { return false }
+            if record.pointee.isTombstone { return true }
+            position = table.order.position(after: position)
+        }
+        return false
     }
 }
