@@ -104,19 +104,22 @@ extension FileSystem {
         return bytes
     }
 
-    /// Puts a file in place so that a power loss leaves either the old content or the new one.
-    public func replace(_ path: String, with bytes: UnsafeRawBufferPointer, in directory: String) throws(StorageError) {
+    /// Puts a file in place so that a power loss leaves either the old content or the new one; without syncs, so that the end of
+    /// the process does.
+    public func replace(
+        _ path: String, with bytes: UnsafeRawBufferPointer, in directory: String, skipsSync: Bool = false
+    ) throws(StorageError) {
         let temporary = path + ".tmp"
         let file = try open(temporary, .create)
         do throws(StorageError) {
             try file.write(bytes, at: 0)
-            try file.sync()
+            if !skipsSync { try file.sync() }
         } catch {
             file.close()
             throw error
         }
         file.close()
         try rename(temporary, to: path)
-        try syncDirectory(directory)
+        if !skipsSync { try syncDirectory(directory) }
     }
 }

@@ -136,12 +136,6 @@ extension RevisionLog {
     ) throws(StorageError) {
         let path = directory + "/" + Manifest.fileName
         let bytes = manifest.encode()
-        if skipsSync {
-            let file = try fileSystem.open(path, .create)
-            defer { file.close() }
-            try file.write(bytes.bytes, at: 0)
-        } else {
-            try fileSystem.replace(path, with: bytes.bytes, in: directory)
-        }
+        try fileSystem.replace(path, with: bytes.bytes, in: directory, skipsSync: skipsSync)
     }
 }

@@ -67,7 +67,8 @@ class Settings(typing.NamedTuple):
     progress_interval: str | None = None
 
     def flags(self, binary):
-        found = []
+        # An alarm that a client raised would be taken back by itself.
+        found = ["--quota-auto-disarm=false"] if peers.is_martlet(binary) else []
         if self.request_limit:
             found += ["--max-request-bytes", str(self.request_limit)]
         if self.progress_interval:

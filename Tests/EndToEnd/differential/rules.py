@@ -110,7 +110,8 @@ def status_is_sound(status, version):
     if status.raftTerm != status.header.raft_term:
         problems.append("two terms")
     if version >= (3, 6):
-        if not status.storageVersion.startswith("%d.%d." % version[:2]):
+        # Unknown until the version's monitor has looked.
+        if status.storageVersion and not status.storageVersion.startswith("%d.%d." % version[:2]):
             problems.append(f"storage version {status.storageVersion}")
         if status.dbSizeQuota <= 0:
             problems.append("no quota")

@@ -66,10 +66,11 @@ struct StoreModel {
     }
 
     /// etcd's hash of the store at a revision, from its definition.
-    func hash(at main: Int64, compacted: Int64) -> UInt32 {
+    /// `whileCompacting`: as the compaction at `main` itself takes it, which keeps the tombstones of that revision.
+    func hash(at main: Int64, compacted: Int64, whileCompacting: Bool = false) -> UInt32 {
         var keep: Set<Revision> = []
         for key in Set(history.map(\.key)) {
-            if let version = newest(key, at: main), !version.isTombstone { keep.insert(Revision(main: version.main, sub: version.sub)) }
+            if let version = newest(key, at: main), !version.isTombstone || whileCompacting && version.main == main { keep.insert(Revision(main: version.main, sub: version.sub)) }
         }
         // What a finished compaction leaves of the history.
         let present = history.filter { version in
