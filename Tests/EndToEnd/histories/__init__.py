@@ -1,0 +1,1 @@
+"""Recorded histories of concurrent clients, and what must hold of them."""
