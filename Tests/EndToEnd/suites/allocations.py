@@ -19,7 +19,7 @@ from harness.server import Server
 LIMITS = {
     "range": 7.2,
     "keepalive": 0.2,
-    "page of 100": 19,
+    "page of 100": 21.5,
     "put alone": 18.5,
     "put among others": 8.8,
     "txn alone": 18.5,
