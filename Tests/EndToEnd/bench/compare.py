@@ -91,8 +91,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="martlet-bench-", dir=options.dir) as directory:
         directory = pathlib.Path(directory)
         kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True).stdout.strip()
+        measure.build_floor(directory)
+        floor = measure.floor(directory)
         print(f"etcd {'.'.join(map(str, peers.version(options.etcd)))} and {martlet}; {os.cpu_count()} cores; data on {kind}; "
-              f"{options.rounds} rounds, scale {options.scale:g}; bare sync {measure.sync_p50(directory):.0f} µs")
+              f"{options.rounds} rounds, scale {options.scale:g}; bare fdatasync {floor['sync_us']:.0f} µs, "
+              f"echo between threads {floor['echo_us']:.0f} µs")
         if kind == "tmpfs":
             print("warning: these data are in memory: fsync costs nothing here; name a real disk with --dir")
         load = measure.build_generator(directory)

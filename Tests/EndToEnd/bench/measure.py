@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -89,19 +88,14 @@ def rates(row, per="op"):
     return shown
 
 
-def sync_p50(directory, bytes_each=512, count=2000):
-    """Median microseconds of a bare write and fdatasync into a file whose blocks exist, as a log has them."""
-    path = directory / "sync-probe"
-    with open(path, "wb") as file:
-        file.write(bytes(bytes_each * count))
-        file.flush()
-        os.fsync(file.fileno())
-        descriptor, times = file.fileno(), []
-        data = os.urandom(bytes_each)
-        for index in range(count):
-            started = time.perf_counter_ns()
-            os.pwrite(descriptor, data, index * bytes_each)
-            os.fdatasync(descriptor)
-            times.append(time.perf_counter_ns() - started)
-    path.unlink()
-    return sorted(times)[count // 2] / 1e3
+def build_floor(directory):
+    target = directory / "floor"
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-o", target, HERE / "floor.c", "-lpthread"], check=True)
+    return target
+
+
+def floor(directory, count=1000):
+    """What disk and scheduler alone cost, in microseconds: `sync_us`, `echo_us`, `durable_us` (see floor.c)."""
+    program = directory / "floor"
+    done = subprocess.run([program, directory / "floor-data", str(count)], capture_output=True, text=True, check=True, timeout=300)
+    return json.loads(done.stdout)
