@@ -31,9 +31,9 @@ struct AutomaticCertificate {
         }
         try fileSystem.createDirectory(directory)
         let made = try SelfSignedCertificate(hosts: hosts, years: years)
-        log.warn(
-            "automatically generate certificates",
-            .time("certificate-validity-bound-not-after", unixNanoseconds: Int64(made.notAfter).multipliedReportingOverflow(by: 1_000_000_000).partialValue))
+        // Nanoseconds end in 2262, certificates in 9999.
+        let notAfter = Int64(min(made.notAfter, 9_223_372_036)) * 1_000_000_000
+        log.warn("automatically generate certificates", .time("certificate-validity-bound-not-after", unixNanoseconds: notAfter))
         // The key first: a certificate without its key would look complete to nobody.
         try write(made.key, to: keyFile, mode: 0o600)
         try write(made.certificate, to: certificateFile, mode: 0o644)

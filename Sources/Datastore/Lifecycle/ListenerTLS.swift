@@ -59,7 +59,8 @@ struct ListenerTLS: Sendable {
         let made = AutomaticCertificate(directory: directory)
         do {
             try made.prepare(
-                hosts: urls.filter { !$0.portText.isEmpty }.map(\.host), years: configuration.tlsParameters.selfSignedYears, log: log)
+                hosts: urls.filter { !$0.portText.isEmpty }.map(\.host), years: configuration.tlsParameters.selfSignedYears,
+                log: log)
         } catch {
             throw StartError(
                 (error as? TLSSetupError)?.description ?? "\(error)",

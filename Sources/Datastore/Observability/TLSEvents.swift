@@ -75,7 +75,7 @@ final class TLSEvents: TLSObserver {
         metrics.reloads.series(side, "ok").increment()
         log.info(
             "reloaded TLS files", .string("side", side),
-            .time("certificate-not-after", unixNanoseconds: Int64(notAfter) * 1_000_000_000))
+            .time("certificate-not-after", unixNanoseconds: Int64(min(notAfter, 9_223_372_036)) * 1_000_000_000))
     }
 
     func reloadFailed(_ error: TLSSetupError) {

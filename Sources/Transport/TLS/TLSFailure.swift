@@ -4,7 +4,7 @@ import NIOSSL
 
 enum TLSFailure {
     /// What the parts of BoringSSL's texts stand for.
-    private static let texts: [(StaticString, String)] = [
+    private static let texts: [(part: String, text: String)] = [
         ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls: client didn't provide a certificate"),
         ("HTTP_REQUEST", "tls: first record does not look like a TLS handshake"),
         ("HTTPS_PROXY_REQUEST", "tls: first record does not look like a TLS handshake"),
@@ -43,6 +43,6 @@ enum TLSFailure {
     static func text(_ error: any Error) -> String {
         if isEndOfFile(error) { return "EOF" }
         let text = "\(error)"
-        return texts.first { text.contains("\($0.0)") }?.1 ?? "tls: \(text)"
+        return texts.first { text.contains($0.part) }?.text ?? "tls: \(text)"
     }
 }

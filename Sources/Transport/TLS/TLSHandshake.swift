@@ -211,7 +211,8 @@ final class TLSHandshake: ChannelDuplexHandler, RemovableChannelHandler {
         state = .done
         held = []
         let rejection = TLSRejection(
-            remoteAddress: describe(context.channel.remoteAddress), serverName: ClientHello.serverName(hello.readableBytesView) ?? "",
+            remoteAddress: describe(context.channel.remoteAddress),
+            serverName: ClientHello.serverName(hello.readableBytesView) ?? "",
             names: certificate.map { ($0.addresses, $0.hostNames) }, error: reason, isEndOfFile: isEndOfFile)
         end(succeeded: false)
         server.observer.rejected(rejection)

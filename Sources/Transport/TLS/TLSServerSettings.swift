@@ -32,7 +32,7 @@ public struct TLSServerSettings: Sendable, Equatable {
     public var verifiesAddress = false
     public var minimumVersion = TLSProtocolVersion.tls12
     public var maximumVersion: TLSProtocolVersion?
-    /// Of TLS 1.2; empty for the usual ones. Never empty by accident: see `TLSCipherSuites.usable`.
+    /// Of TLS 1.2. Without any, the library's own list counts: the minimum is TLS 1.3 then, so that none is spoken.
     public var cipherSuites: [TLSCipherSuites.Suite] = TLSCipherSuites.usual
 
     public init(certificateFile: String, keyFile: String) {
