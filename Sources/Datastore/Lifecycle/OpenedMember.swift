@@ -29,6 +29,8 @@ final class OpenedMember: @unchecked Sendable {
         try DataDirectory.prepare(configuration.dataDirectory, fileSystem, log)
         try fileSystem.createDirectory(memberDirectory)
 
+        try EtcdDirectory.importIfNeeded(configuration, memberDirectory: memberDirectory, log: log)
+
         // The store's lock keeps a second process out before anything is looked at.
         var logOptions = RevisionLogOptions()
         logOptions.skipsSync = configuration.unsafeNoFsync
@@ -149,7 +151,7 @@ final class OpenedMember: @unchecked Sendable {
         let last = contents.entries.last?.index ?? contents.snapshot.index
         guard applied.index >= contents.snapshot.index else {
             throw StartError(
-                "the write-ahead log begins behind entry \(contents.snapshot.index), but the store only has entries up to \(applied.index)")
+                "the write-ahead log begins behind entry \(contents.snapshot.index), but the store only has entries up to \(applied.index); if etcd has run here since, move the directory member/store away, and the database of etcd is imported again")
         }
         guard applied.index > last else { return }
         log.warn(

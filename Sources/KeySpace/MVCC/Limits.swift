@@ -21,6 +21,11 @@ enum StoreLimits {
     static let walkSliceBytes = 256 * 1024
     /// Versions visited by one slice at most where an operator has chosen how many.
     static let versionsPerSliceMax = 65_536
+    /// One frame of a store that is made of etcd's database.
+    static let importedRecordsPerFrame = 1000
+    static let importedBytesPerFrame = 4 << 20
+    /// Such a store is synced each time this much was written.
+    static let importSyncBytes = 64 << 20
     /// Dead versions that may wait for a squeeze, beside a quarter of all.
     static let deadVersionsKept = 4096
     /// Memory that a cursor keeps for values that came in pieces.

@@ -89,6 +89,20 @@ public struct PosixFileSystem: FileSystem {
         return PosixDirectoryLock(descriptor)
     }
 
+    /// Takes the lock that bbolt takes on its file, for as long as the answer lives.
+    public func lockFile(_ path: String) throws(StorageError) -> any DirectoryLock {
+        let descriptor: Int32
+        switch retryingInterrupts({ Glibc.open(path, O_RDONLY | O_CLOEXEC) }) {
+        case .success(let opened): descriptor = opened
+        case .failure(let error): throw StorageError(.open, path, errno: error.code)
+        }
+        if case .failure(let error) = retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) {
+            close(descriptor)
+            throw StorageError(.lock, path, error.code == EWOULDBLOCK ? .locked : .system(errno: error.code))
+        }
+        return PosixDirectoryLock(descriptor)
+    }
+
     private func openDirectory(_ path: String) throws(StorageError) -> Int32 {
         switch OpenDirectories.open(path) {
         case .success(let descriptor): return descriptor

@@ -40,6 +40,11 @@ public struct InternalRequest {
                     default: try header.skip(type, field: field)
                     }
                 }
+            } else if field == 2 {
+                // A request of etcd's old key space, wrapped or bare, in a log that etcd up to 3.5 wrote. It has no effect
+                // here, and behind it the fields of a bare one mean something else.
+                kind = nil
+                return
             } else if let known = InternalRequestKind(rawValue: field) {
                 kind = known
                 body = try reader.bytes(type)
