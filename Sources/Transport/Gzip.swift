@@ -1,8 +1,8 @@
-// Decoding gzip messages with zlib. The size of what comes out is bounded, whatever the input claims.
+// gzip with zlib: decoding messages, where the size of what comes out is bounded whatever the input claims, and encoding documents.
 
 import CZlib
 
-enum Gzip {
+public enum Gzip {
     enum Failure: Error, Equatable {
         case truncated, notGzip, corrupt, checksum
         /// The output would be longer than allowed.
@@ -59,6 +59,28 @@ enum Gzip {
                 }
             default:
                 throw failure(stream)
+            }
+        }
+    }
+
+    /// A gzip file of the bytes. For documents, not for the answers of calls.
+    public static func deflate(_ input: [UInt8]) -> [UInt8] {
+        var stream = z_stream()
+        let started = deflateInit2_(
+            &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, gzipWindowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+            Int32(MemoryLayout<z_stream>.size))
+        precondition(started == Z_OK, "zlib cannot start: \(started)")
+        defer { deflateEnd(&stream) }
+        let bound = Int(deflateBound(&stream, UInt(input.count)))
+        return input.withUnsafeBufferPointer { source in
+            [UInt8](unsafeUninitializedCapacity: bound) { target, count in
+                stream.next_in = UnsafeMutablePointer(mutating: source.baseAddress)
+                stream.avail_in = UInt32(source.count)
+                stream.next_out = target.baseAddress
+                stream.avail_out = UInt32(bound)
+                let result = CZlib.deflate(&stream, Z_FINISH)
+                precondition(result == Z_STREAM_END, "zlib did not end in the room that it asked for: \(result)")
+                count = bound - Int(stream.avail_out)
             }
         }
     }

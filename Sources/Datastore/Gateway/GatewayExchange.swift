@@ -45,7 +45,11 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
 
     // MARK: Begin
 
-    func refuse(_ error: CallError) { refusal = error }
+    /// A refusal waits for the end of the body, where there is one, so that the connection can be used again.
+    func refuse(_ error: CallError) {
+        refusal = error
+        if body.hasNoEnd { bodyEnded() }
+    }
 
     func begin(_ target: Gateway.Target, _ request: HTTPRequest) throws(CallError) {
         self.target = target
@@ -95,12 +99,13 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
             responder.respond(.error(413, "http: request body too large"))
         } else {
             body.heldBytes = input.count
+            if body.hasNoEnd { callOnce(isWhole: false) }
         }
     }
 
     func bodyEnded() {
+        guard !isOver, !isBodyOver else { return }
         isBodyOver = true
-        guard !isOver else { return }
         if let refusal {
             isOver = true
             return responder.respond(GatewayError.response(refusal))
@@ -108,18 +113,23 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         if isStreamingRequest {
             takeMessages()
         } else if !isInputOver {
-            callOnce()
+            callOnce(isWhole: true)
         }
     }
 
     /// The one message of a unary or server-streaming call: the first value of the body. What follows it is not looked at.
-    private func callOnce() {
+    private func callOnce(isWhole: Bool) {
         guard let call, let target else { return }
+        var outcome = scanner.scan(UnsafeRawBufferPointer(rebasing: input.bytes[scanned...]))
+        var end = input.count
+        if case .complete(let at) = outcome { end = scanned + at }
+        scanned = input.count
+        if case .unfinished = outcome {
+            guard isWhole else { return }
+            outcome = scanner.finish()
+        }
         isInputOver = true
         do throws(JSONMessageError) {
-            var outcome = scanner.scan(input.bytes)
-            var end = input.count
-            if case .unfinished = outcome { outcome = scanner.finish() } else if case .complete(let at) = outcome { end = at }
             switch outcome {
             case .malformed(let text): throw JSONMessageError(text)
             // Nothing but white space: a message without fields.

@@ -74,7 +74,22 @@ final class ClientEndpoints: HTTPHandler {
         let body = node.metrics.registry.exposition(format)
         node.metrics.scrape.inFlight.decrement()
         node.metrics.scrape.finished(status: 200)
-        responder.respond(HTTPResponse(status: 200, headers: ["Content-Type": format.contentType], body: body))
+        var response = HTTPResponse(status: 200, headers: ["Content-Type": format.contentType], body: body)
+        if Self.takesGzip(request.headers["accept-encoding"] ?? "") {
+            response.headers.add("Content-Encoding", "gzip")
+            response.body = Gzip.deflate(body)
+        }
+        responder.respond(response)
+    }
+
+    /// Whether `Accept-Encoding` names gzip with a weight above zero.
+    private static func takesGzip(_ accepted: String) -> Bool {
+        accepted.split(separator: ",").contains { item in
+            let parts = item.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" }.lowercased() }
+            guard parts.first == "gzip" || parts.first == "*" else { return false }
+            let weight = parts.dropFirst().first { $0.hasPrefix("q=") }?.dropFirst(2) ?? "1"
+            return weight.contains { $0 >= "1" && $0 <= "9" }
+        }
     }
 }
 

@@ -27,8 +27,13 @@ public final class HTTPBodyStream: @unchecked Sendable {
     private var isEnded = false
     private var isEndTold = false
     private var held = 0
+    /// The body ends only when the client goes: what it asks has to be answered before.
+    public let hasNoEnd: Bool
 
-    init(_ source: (any HTTPBodySource)?) { self.source = source }
+    init(_ source: any HTTPBodySource, hasNoEnd: Bool = false) {
+        self.source = source
+        self.hasNoEnd = hasNoEnd
+    }
 
     /// Sets who reads; to be done while the request is being handled, before the body's first byte is lost.
     public func read(by reader: any HTTPBodyReader) {

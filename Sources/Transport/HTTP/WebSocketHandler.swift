@@ -51,8 +51,7 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func serve(_ request: HTTPRequest, by http: any HTTPHandler) {
         var request = request
-        let body = HTTPBodyStream(self)
-        body.allowEndless()
+        let body = HTTPBodyStream(self, hasNoEnd: true)
         self.body = body
         request.bodyStream = body
         let sink = LineSink(self)

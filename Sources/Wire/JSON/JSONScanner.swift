@@ -3,7 +3,7 @@
 
 /// A value without I/O: feed it bytes, it says when a value is complete. Nesting is a bit per level, nothing recurses.
 public struct JSONScanner {
-    public enum Outcome: Equatable {
+    public enum Outcome: Equatable, Sendable {
         /// All bytes belong to a value that is not complete.
         case unfinished
         /// The value ends in front of this byte of what was passed in last.
