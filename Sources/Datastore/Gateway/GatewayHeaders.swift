@@ -43,11 +43,9 @@ enum GatewayHeaders {
         guard bytes.count >= 2, let unit = units[bytes[bytes.count - 1]], let number = Int64(text.dropLast()) else {
             throw CallError(.invalidArgument, "invalid grpc-timeout: \(text)")
         }
-        // None, as Go takes nothing for it; and one in the past is one that is over.
-        if number == 0 { return nil }
-        if number < 0 { return 0 }
-        let (product, overflow) = number.multipliedReportingOverflow(by: unit)
-        return overflow ? UInt64(Int64.max) : UInt64(product)
+        // As etcd's: nothing is no limit; less than nothing, or what overflows to it, is over at once.
+        let nanoseconds = number &* unit
+        return nanoseconds == 0 ? nil : UInt64(max(nanoseconds, 0))
     }
 }
 

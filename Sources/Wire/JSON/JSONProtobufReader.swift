@@ -211,22 +211,21 @@ private struct Parser {
             let byte = text[position]
             if byte == UInt8(ascii: "\\") {
                 isEscaped = true
-                try checkEscape()
+                try checkEscape(tokenStart: start)
             } else {
                 if byte >= 0x80 { isASCII = false }
                 position += 1
             }
         }
         position += 1
-        if !isASCII, let bad = UTF8Check.firstInvalid(UnsafeRawBufferPointer(rebasing: text[(start + 1)..<(position - 1)])) {
-            throw syntaxError(at: start + 1 + bad, "invalid UTF-8 in string")
+        if !isASCII, !UTF8Check.isValid(UnsafeRawBufferPointer(rebasing: text[(start + 1)..<(position - 1)])) {
+            throw syntaxError(at: start, "invalid UTF-8 in string")
         }
         return StringToken(start: start, end: position, isEscaped: isEscaped)
     }
 
     /// At a backslash: passes over the escape. Half of a surrogate pair is no character.
-    private mutating func checkEscape() throws(JSONMessageError) {
-        let start = position
+    private mutating func checkEscape(tokenStart: Int) throws(JSONMessageError) {
         guard text[position + 1] == UInt8(ascii: "u") else {
             position += 2
             return
@@ -234,10 +233,11 @@ private struct Parser {
         let unit = hex4(position + 2)
         position += 6
         guard unit & 0xf800 == 0xd800 else { return }
-        let hasSecond = position + 5 < text.count && text[position] == UInt8(ascii: "\\") && text[position + 1] == UInt8(ascii: "u")
-        guard unit < 0xdc00, hasSecond, hex4(position + 2) & 0xfc00 == 0xdc00 else {
-            let next = text[position..<min(position + 6, text.count)]
-            throw syntaxError(at: start, "invalid escape code \(goQuoted(Array(next))) in string")
+        guard position + 6 <= text.count else { throw JSONMessageError("proto: unexpected EOF") }
+        let isEscape = text[position] == UInt8(ascii: "\\") && text[position + 1] == UInt8(ascii: "u")
+        guard unit < 0xdc00, isEscape, hex4(position + 2) & 0xfc00 == 0xdc00 else {
+            let next = Array(text[position..<position + 6])
+            throw syntaxError(at: tokenStart, "invalid escape code \(goQuoted(next)) in string")
         }
         position += 6
     }
@@ -344,17 +344,48 @@ private struct Parser {
     }
 }
 
-/// Bytes as Go's %q shows them, as far as JSON strings can hold them.
+/// Bytes as Go's %q shows them.
 private func goQuoted(_ bytes: [UInt8]) -> String {
     var result = "\""
-    for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+    var decoder = UTF8()
+    var rest = bytes[...]
+    while let first = rest.first {
+        var iterator = rest.makeIterator()
+        guard case .scalarValue(let scalar) = decoder.decode(&iterator), UTF8Check.isValid(rest.prefix(UTF8.width(scalar))) else {
+            result += "\\x" + hexadecimal(UInt32(first), digits: 2)
+            rest = rest.dropFirst()
+            decoder = UTF8()
+            continue
+        }
+        rest = rest.dropFirst(UTF8.width(scalar))
+        decoder = UTF8()
         switch scalar {
         case "\"": result += "\\\""
         case "\\": result += "\\\\"
-        default: result.unicodeScalars.append(scalar)
+        case "\n": result += "\\n"
+        case "\r": result += "\\r"
+        case "\t": result += "\\t"
+        case "\u{7f}": result += "\\x7f"
+        case _ where isPrintable(scalar): result.unicodeScalars.append(scalar)
+        case _ where scalar.value <= 0xffff: result += "\\u" + hexadecimal(scalar.value, digits: 4)
+        default: result += "\\U" + hexadecimal(scalar.value, digits: 8)
         }
     }
     return result + "\""
+}
+
+private func hexadecimal(_ value: UInt32, digits: Int) -> String {
+    let text = String(value, radix: 16)
+    return String(repeating: "0", count: digits - text.utf8.count) + text
+}
+
+/// Letters, marks, numbers, punctuation, symbols and the plain space.
+private func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+    case .spaceSeparator: scalar == " "
+    default: true
+    }
 }
 
 extension ByteSink {

@@ -125,8 +125,10 @@ enum NumberText {
 }
 
 enum UTF8Check {
-    /// Where the first byte stands that is not part of a character, nil if all are.
-    static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
+    static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool { bytes.withUnsafeBytes { isValid($0) } }
+
+    /// Whether all bytes are parts of characters.
+    static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var index = 0
         while index < bytes.count {
             let first = bytes[index]
@@ -145,12 +147,12 @@ enum UTF8Check {
             case 0xf0: (length, low) = (4, 0x90)
             case 0xf1...0xf3: length = 4
             case 0xf4: (length, high) = (4, 0x8f)
-            default: return index
+            default: return false
             }
-            guard index + length <= bytes.count, bytes[index + 1] >= low, bytes[index + 1] <= high else { return index }
-            for offset in 2..<max(length, 2) where bytes[index + offset] & 0xc0 != 0x80 { return index }
+            guard index + length <= bytes.count, bytes[index + 1] >= low, bytes[index + 1] <= high else { return false }
+            for offset in 2..<max(length, 2) where bytes[index + offset] & 0xc0 != 0x80 { return false }
             index += length
         }
-        return nil
+        return true
     }
 }
