@@ -110,6 +110,8 @@ public struct ProtobufJSONWriter {
             }
             if case .tag = step { closeEnded(to: sink) }
         }
+        // All bytes are here, but not all that they announce.
+        if let outermost = frames.first, position == outermost.end { throw .malformed(.truncated) }
     }
 
     // MARK: Parts
