@@ -39,11 +39,17 @@ extension MVCCStore {
         var result = BackendImport()
         var frame = (records: 0, bytes: 0)
         var unsynced = 0
+        var skipped: Int64 = 0
         let path = backend.file.path
         beginEntry(raftIndex: index, term: term)
         do {
             try backend.forEachRecord { (revision, isTombstone, record) throws(BackendError) in
                 guard revision.main >= 2 else { throw .malformed(path: path, "revision \(revision.main) is impossible") }
+                // `etcdutl snapshot restore --bump-revision` marks the new revision with a record of nothing.
+                guard record.count > 0 else {
+                    skipped = revision.main
+                    return
+                }
                 do throws(ProtobufError) {
                     try adopt(revision, isTombstone: isTombstone, record: record)
                 } catch {
@@ -64,7 +70,7 @@ extension MVCCStore {
                     progress(result)
                 }
             }
-            try finish(backend, buckets, index, term, &result)
+            try finish(backend, buckets, atLeast: skipped, &result)
         } catch {
             // What is half done is thrown away with its directory; the lock must not stay taken.
             if isInEntry { endEntry() }
@@ -79,7 +85,7 @@ extension MVCCStore {
     }
 
     private func finish(
-        _ backend: BackendReader, _ buckets: [MetaBucket: [[UInt8]: [UInt8]]], _ index: UInt64, _ term: UInt64,
+        _ backend: BackendReader, _ buckets: [MetaBucket: [[UInt8]: [UInt8]]], atLeast revision: Int64,
         _ result: inout BackendImport
     ) throws(BackendError) {
         for (bucket, entries) in buckets {
@@ -87,7 +93,7 @@ extension MVCCStore {
         }
         let compactions = backend.compactions
         // A restore that skips revisions marks them as compacted; they count as the newest.
-        let newest = max(workingRevision, compactions.scheduled, compactions.finished)
+        let newest = max(workingRevision, revision, compactions.scheduled, compactions.finished)
         adopt(currentRevision: newest, compactRevision: compactions.finished)
         if compactions.scheduled > max(compactions.finished, 0) {
             // Asked for and interrupted: it goes on here.
