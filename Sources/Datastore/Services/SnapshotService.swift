@@ -36,7 +36,7 @@ final class HashMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do throws(CallError) {
             try node.authorizeAdmin(call)
-            guard let content = node.store.backendContent(storageVersion: Version.storage) else { throw .snapshotUnavailable }
+            guard let content = node.store.backendContent(storageVersion: node.storageVersion.current) else { throw .snapshotUnavailable }
             advance(call, Pass(content), began: monotonicNow())
         } catch {
             call.fail(error)

@@ -37,6 +37,7 @@ final class SnapshotJob: @unchecked Sendable {
     private let node: Node
     private let call: Call
     private let walk: RecordWalk
+    /// Empty while there is none.
     private let storageVersion: String
     private let began = monotonicNow()
     private let shared = Mutex(Shared())
@@ -49,7 +50,7 @@ final class SnapshotJob: @unchecked Sendable {
         self.node = node
         self.call = call
         self.walk = walk
-        storageVersion = walk.metaEntries(.cluster)[ClusterKeys.clusterVersion] == nil ? "" : Version.storage
+        storageVersion = node.storageVersion.current ?? ""
         let sink = ByteSink(capacity: 32)
         sink.field(4, storageVersion)
         versionField = sink.array()
@@ -141,7 +142,7 @@ final class SnapshotJob: @unchecked Sendable {
     }
 
     private func stream() throws -> UInt64 {
-        let content = BackendContent(walk, storageVersion: storageVersion)
+        let content = BackendContent(walk, storageVersion: storageVersion.isEmpty ? nil : storageVersion)
         let measuring = BoltWriter(measuring: ServerLimits.snapshotPageBytes)
         while content.measure(into: measuring) { try checkCancelled() }
         let layout = try measuring.finish()

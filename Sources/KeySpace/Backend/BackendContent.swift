@@ -51,8 +51,8 @@ public final class BackendContent {
     /// The last entry of the log whose effects it shows.
     public var appliedIndex: UInt64 { walk.appliedIndex }
 
-    /// - Parameter storageVersion: what goes there as the schema's version once the cluster's version is known.
-    public init(_ walk: RecordWalk, storageVersion: String) {
+    /// - Parameter storageVersion: the schema's version, `3.7.0`; nil while there is none.
+    public init(_ walk: RecordWalk, storageVersion: String?) {
         self.walk = walk
         keyMemory = .allocate(byteCount: BackendKeys.revisionBytes + 1, alignment: 8)
         keyMemory[8] = UInt8(ascii: "_")
@@ -68,7 +68,7 @@ public final class BackendContent {
 
     deinit { keyMemory.deallocate() }
 
-    private static func metaEntries(_ walk: RecordWalk, _ storageVersion: String) -> [[UInt8]: [UInt8]] {
+    private static func metaEntries(_ walk: RecordWalk, _ storageVersion: String?) -> [[UInt8]: [UInt8]] {
         var entries: [[UInt8]: [UInt8]] = [:]
         func number(_ value: UInt64) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { [UInt8]($0) } }
         if walk.appliedIndex > 0 {
@@ -81,10 +81,7 @@ public final class BackendContent {
         }
         let members = walk.metaEntries(.members).values.compactMap { MemberDescription(json: $0) }.sorted { $0.id < $1.id }
         if !members.isEmpty { entries[BackendKeys.configuration] = configuration(members) }
-        // etcd writes it when the cluster's version is decided.
-        if walk.metaEntries(.cluster)[ClusterKeys.clusterVersion] != nil {
-            entries[BackendKeys.storageVersion] = Array(storageVersion.utf8)
-        }
+        if let storageVersion { entries[BackendKeys.storageVersion] = Array(storageVersion.utf8) }
         return entries
     }
 
@@ -159,7 +156,7 @@ public final class BackendContent {
 
 extension MVCCStore {
     /// The content of etcd's database as of this moment, pinned; nil while the last publication failed.
-    public func backendContent(storageVersion: String) -> BackendContent? {
+    public func backendContent(storageVersion: String?) -> BackendContent? {
         records().map { BackendContent($0, storageVersion: storageVersion) }
     }
 }

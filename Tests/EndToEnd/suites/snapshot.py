@@ -95,6 +95,12 @@ def metric(server, name):
 
 
 class Stream(Case):
+    def wait_for(self, condition, what):
+        deadline = time.monotonic() + 20
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.05)
+
     def test_content(self):
         with Server() as server, Client(server.address) as client:
             rng = random.Random(7)
@@ -102,6 +108,8 @@ class Stream(Case):
             client.call("Maintenance.Alarm", action=1, memberID=77, alarm=1)
             revision = client.revision()
             expected = records(client, revision)
+            # The version of the storage is set some seconds after the start.
+            self.wait_for(lambda: client.status().storageVersion, "the storage version")
             data, messages = save(client)
             total = len(data)
             self.assertEqual(total % 4096, 0)
@@ -234,12 +242,6 @@ class Stream(Case):
             self.assertEqual([line["total-bytes"] for line in sent], [len(data) - 32])
             begun = [line for line in lines if line["msg"] == "sending database snapshot to client"]
             self.assertEqual({line["size"] for line in begun}, {sent[0]["size"]})
-
-    def wait_for(self, condition, what):
-        deadline = time.monotonic() + 20
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, what)
-            time.sleep(0.05)
 
 
 class Tools(Case):
