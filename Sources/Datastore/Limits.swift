@@ -11,6 +11,11 @@ enum ServerLimits {
     static let proposalsReserved = 2_000
     /// Linearizable reads that wait for a quorum. Beyond: `etcdserver: too many requests`.
     static let readsInFlightMax = 50_000
+    /// Changes of the members under way. Beyond: `etcdserver: too many requests`.
+    static let configurationChangesMax = 64
+    /// Tasks that wait for the consensus thread: health checks, reads of claims. Beyond, whoever asks is told
+    /// `etcdserver: too many requests`.
+    static let consensusTasksMax = 100_000
     /// Bytes of proposals taken into one round of the log: bounds the time to the next sync.
     static let roundBytesMax = 8 << 20
     /// Applied entries that a lone member keeps in memory: nobody will ask for them, and what is freed soon is used

@@ -12,16 +12,18 @@ import Wire
 
 final class ConsensusLoop: @unchecked Sendable {
     // Unchecked: confined to its thread after `start()`.
-    private var raft: RaftNode
+    var raft: RaftNode
     private let wal: WriteAheadLog
     let node: Node
-    private let log: Log
+    let log: Log
     private let raftLog: Log
 
     private var taken = InboxState()
     /// Proposals that are in the log and wait to be applied, by request ID.
     private var waiting: [UInt64: Waiting] = [:]
-    private var waitingChanges: [UInt64: ConfigurationProposal] = [:]
+    var waitingChanges: [UInt64: ConfigurationProposal] = [:]
+    /// What came while nobody led: proposed as soon as somebody does.
+    var parked = ParkedWork()
     private var reads = ReadWaiters()
     /// Compactions whose caller wants the purge to be finished first.
     private var answers: [AnswerBatch]
@@ -139,7 +141,8 @@ final class ConsensusLoop: @unchecked Sendable {
 
     // MARK: Proposing
 
-    private func propose(_ proposals: ArraySlice<Proposal>) {
+    func propose(_ proposals: ArraySlice<Proposal>) {
+        guard raft.leader != .none else { return parked.add(proposals) }
         do {
             try raft.propose(proposals.map(\.data))
             for proposal in proposals {
@@ -149,15 +152,6 @@ final class ConsensusLoop: @unchecked Sendable {
             for proposal in proposals {
                 resolve(proposal.target, .failed(CallError(.unknown, "raft proposal dropped")), bytes: proposal.data.count)
             }
-        }
-    }
-
-    private func propose(_ proposal: ConfigurationProposal) {
-        do {
-            try raft.proposeConfigurationChange(proposal.change)
-            waitingChanges[proposal.change.id] = proposal
-        } catch {
-            proposal.completion(CallError(.unknown, "\(error)"))
         }
     }
 
@@ -190,6 +184,11 @@ final class ConsensusLoop: @unchecked Sendable {
             waiting[id] = nil
             node.metrics.server.proposalsFailed.increment()
             resolve(entry.target, .failed(.timeout), bytes: entry.bytes)
+        }
+        for proposal in parked.expire(startedBefore: now - timeout) {
+            node.metrics.server.proposalsFailed.increment()
+            // As etcd's caller sees it: the proposal was never taken, its context ended.
+            resolve(proposal.target, .failed(.deadlineExceeded), bytes: proposal.data.count)
         }
         for read in reads.expire(startedBefore: now - timeout) {
             node.metrics.server.slowReadIndexes.increment()
@@ -251,6 +250,8 @@ final class ConsensusLoop: @unchecked Sendable {
             precondition(ready.snapshot == nil, "a snapshot arrived at a member without peers")
             persist(ready)
             raft.didPersist(ready.persistence)
+            drop(ready.messages)
+            drop(ready.messagesAfterAppend)
             if let state = ready.softState { adopt(state) }
             apply(ready.committedEntries)
             for state in ready.readStates { reads.confirm(state.context, index: state.index) }
@@ -262,6 +263,7 @@ final class ConsensusLoop: @unchecked Sendable {
         if wantsRevokes { proposeRevokes() }
         snapshotIfDue()
         forgetAppliedEntries()
+        if raft.leader != .none, !parked.isEmpty { proposeParked() }
     }
 
     private func write(_ lines: [LogLine]) {
@@ -354,7 +356,7 @@ final class ConsensusLoop: @unchecked Sendable {
     private var appliedEntryBytes = 0
     private var forgottenIndex: LogIndex = 0
 
-    private func configurationChanged() {
+    func configurationChanged() {
         let state = raft.configurationState
         isOnlyVoter = state.voters == [node.memberID] && state.votersOutgoing.isEmpty
         isAlone = isOnlyVoter && state.learners.isEmpty && state.learnersNext.isEmpty
@@ -474,44 +476,6 @@ final class ConsensusLoop: @unchecked Sendable {
             AnswerBatch.SlowWrite(call: call, kind: kind, start: waiter.start, content: content))
     }
 
-    private func applyChange(_ entry: Entry) {
-        guard let change = try? entry.data.withUnsafeBytes({ try ConfigurationChange(decoding: $0) }) else {
-            log.error("a committed membership change cannot be decoded; it changes nothing", .uint64("entry-index", entry.index))
-            return
-        }
-        let completion = waitingChanges.removeValue(forKey: change.id)?.completion
-        do {
-            try node.keySpace.apply(change, entry: entry)
-            say(change)
-            _ = try raft.applyConfigurationChange(change)
-            configurationChanged()
-            completion?(nil)
-        } catch let error as CallError {
-            completion?(error)
-        } catch {
-            completion?(CallError(.unknown, "\(error)"))
-        }
-    }
-
-    private func say(_ change: ConfigurationChange) {
-        switch change.kind {
-        case .addVoter, .addLearner:
-            let member = MemberDescription(json: change.context)
-            log.info(
-                "added member", .string("cluster-id", node.clusterID.description),
-                .string("local-member-id", node.memberID.description), .string("added-peer-id", change.member.description),
-                .strings("added-peer-peer-urls", member?.peerURLs ?? []),
-                .bool("added-peer-is-learner", change.kind == .addLearner))
-        case .remove:
-            log.info(
-                "removed member", .string("cluster-id", node.clusterID.description),
-                .string("local-member-id", node.memberID.description),
-                .string("removed-remote-peer-id", change.member.description))
-        case .update:
-            break
-        }
-    }
-
     // MARK: Answers
 
     /// Hands the round's answers to their loops, one task and one write per connection each, and tells the
@@ -622,6 +586,9 @@ final class ConsensusLoop: @unchecked Sendable {
         waiting = [:]
         for (_, proposal) in waitingChanges { proposal.completion(.stopped) }
         waitingChanges = [:]
+        for proposal in parked.proposals { resolve(proposal.target, .failed(.stopped), bytes: proposal.data.count) }
+        for proposal in parked.changes { proposal.completion(.stopped) }
+        parked = ParkedWork()
         for read in reads.failAll() { fail(read, .stopped) }
         deliver()
         do { try wal.close() } catch { log.warn("failed to close the write-ahead log", .error("\(error)")) }

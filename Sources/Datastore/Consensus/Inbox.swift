@@ -8,7 +8,7 @@ struct InboxState {
     var proposals: [Proposal] = []
     var reads: [PendingRead] = []
     var configurationChanges: [ConfigurationProposal] = []
-    /// Work of the server's own that must run on the consensus thread.
+    /// Work of the server's own that must run on the consensus thread: questions about Raft, reads to be confirmed.
     var tasks: [@Sendable (ConsensusLoop) -> Void] = []
     var isStopping = false
 
@@ -73,25 +73,35 @@ final class Inbox: Sendable {
         return refused
     }
 
-    /// False when the server is stopping.
-    func submit(_ change: ConfigurationProposal) -> Bool {
-        var accepted = false
+    /// Hands in a change of the members; returns why it is refused, nil if it is not.
+    func submit(_ change: ConfigurationProposal) -> CallError? {
+        var refusal: CallError?
         signal.signal { state in
-            guard !state.isStopping else { return false }
-            accepted = true
+            guard !state.isStopping else {
+                refusal = .stopped
+                return false
+            }
+            guard state.configurationChanges.count < ServerLimits.configurationChangesMax else {
+                refusal = .tooManyRequests
+                return false
+            }
             state.configurationChanges.append(change)
             return true
         }
-        return accepted
+        return refusal
     }
 
-    /// Runs `task` on the consensus thread; dropped when the server is stopping.
-    func run(_ task: @escaping @Sendable (ConsensusLoop) -> Void) {
+    /// Runs `task` on the consensus thread. False, and it never runs, when the server is stopping or too many wait.
+    @discardableResult
+    func run(_ task: @escaping @Sendable (ConsensusLoop) -> Void) -> Bool {
+        var accepted = false
         signal.signal { state in
-            guard !state.isStopping else { return false }
+            guard !state.isStopping, state.tasks.count < ServerLimits.consensusTasksMax else { return false }
+            accepted = true
             state.tasks.append(task)
             return true
         }
+        return accepted
     }
 
     func stop() {

@@ -43,6 +43,7 @@ extension Node {
     func confirmRead(on loop: ServerLoop, _ completion: @escaping @Sendable (CallError?) -> Void) {
         if consensus.servesLocally { return completion(nil) }
         if consensus.isStopping { return completion(.stopped) }
-        inbox.run { $0.confirmRead { error in loop.execute { completion(error) } } }
+        let accepted = inbox.run { $0.confirmRead { error in loop.execute { completion(error) } } }
+        if !accepted { completion(.tooManyRequests) }
     }
 }

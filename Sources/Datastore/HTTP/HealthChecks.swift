@@ -121,7 +121,7 @@ extension Node {
     func confirmRead(_ completion: @escaping @Sendable (CallError?) -> Void) {
         if consensus.servesLocally { return completion(nil) }
         if consensus.isStopping { return completion(.stopped) }
-        inbox.run { consensus in consensus.confirmRead(completion) }
+        if !inbox.run({ consensus in consensus.confirmRead(completion) }) { completion(.tooManyRequests) }
     }
 }
 

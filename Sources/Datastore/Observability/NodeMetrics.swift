@@ -22,6 +22,7 @@ struct NodeMetrics: Sendable {
     let descriptors: FileDescriptorMetrics
     let quotaDisarms: Counter
     let tls: TLSMetrics
+    let peers: PeerMetrics
 
     init(extensive: Bool) {
         registry = Registry()
@@ -38,6 +39,7 @@ struct NodeMetrics: Sendable {
         health = HealthMetrics(registry)
         scrape = ScrapeMetrics(registry)
         descriptors = FileDescriptorMetrics(registry)
+        peers = PeerMetrics(registry)
         quotaDisarms = registry.counter(
             "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
         tls = TLSMetrics(registry)

@@ -134,28 +134,6 @@ final class DefragmentMethod: MethodHandler {
     }
 }
 
-/// Maintenance/MoveLeader
-final class MoveLeaderMethod: MethodHandler {
-    private let node: Node
-    init(_ node: Node) { self.node = node }
-
-    func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
-        guard node.admit(call, isStream: false) else { return }
-        do {
-            try node.authorizeAdmin(call)
-            let target = MemberID(try SingleNumberRequest(decoding: bytes).value)
-            guard node.consensus.leader == node.memberID else { throw CallError.notLeader }
-            guard let member = node.keySpace.cluster.current.members[target], !member.isLearner, target == node.memberID else {
-                throw CallError.badLeaderTransferee
-            }
-            // It leads already.
-            call.reply { _ in }
-        } catch {
-            call.fail(CallError(anything: error))
-        }
-    }
-}
-
 /// Cluster/MemberList
 final class MemberListMethod: MethodHandler, LinearizableHandler {
     private let node: Node

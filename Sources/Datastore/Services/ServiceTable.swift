@@ -24,8 +24,8 @@ enum ServiceTable {
         let cluster = "etcdserverpb.Cluster"
         methods.add(service: cluster, method: "MemberList", kind: .unary, MemberListMethod(node))
         methods.add(service: cluster, method: "MemberAdd", kind: .unary, MemberAddMethod(node))
-        methods.add(service: cluster, method: "MemberRemove", kind: .unary, MemberChangeMethod(node, promotes: false))
-        methods.add(service: cluster, method: "MemberPromote", kind: .unary, MemberChangeMethod(node, promotes: true))
+        methods.add(service: cluster, method: "MemberRemove", kind: .unary, MemberRemoveMethod(node))
+        methods.add(service: cluster, method: "MemberPromote", kind: .unary, MemberPromoteMethod(node))
         methods.add(service: cluster, method: "MemberUpdate", kind: .unary, MemberUpdateMethod(node))
         let auth = "etcdserverpb.Auth"
         methods.add(service: auth, method: "Authenticate", kind: .unary, AuthenticateMethod(node))

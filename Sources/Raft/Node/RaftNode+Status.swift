@@ -50,6 +50,12 @@ extension RaftNode {
             members: role == .leader ? members : [])
     }
 
+    /// How far a member's log is known to agree with this leader's; nil for nobody's member, and on others.
+    public func match(of member: MemberID) -> LogIndex? {
+        guard role == .leader, let place = tracker.place(of: member) else { return nil }
+        return tracker.progress[place].match
+    }
+
     // The hot ones, without building the whole.
     public var commitIndex: LogIndex { log.committed }
     public var appliedIndex: LogIndex { log.applied }
