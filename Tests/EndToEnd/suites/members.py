@@ -66,7 +66,10 @@ class Learner(Members):
         self.assertEqual({m.ID: list(m.peerURLs) for m in changed.members}[answer.member.ID], [other])
         self.server.restart()
         self.connect()
-        self.assertEqual([(m.isLearner, list(m.peerURLs)) for i, m in self.list().items() if i != self.me], [(True, [other])])
+        kept = {i: m for i, m in self.list().items() if i != self.me}
+        self.assertEqual([list(m.peerURLs) for m in kept.values()], [[other]])
+        if IS_MARTLET:  # etcd forgets with an update that the member is a learner, and does not promote it any more.
+            self.assertTrue(kept[answer.member.ID].isLearner)
         self.client.put(b"k")
         removed = self.client.call("Cluster.MemberRemove", ID=answer.member.ID)
         self.assertEqual([m.ID for m in removed.members], [self.me])
