@@ -7,7 +7,8 @@ enum ServerLimits {
     static let proposalsInFlightMax = 20_000
     /// Their bytes. Beyond: `etcdserver: too many requests`.
     static let proposalBytesInFlightMax = 512 << 20
-    /// Room above those limits for what frees space or ends work: lease revokes and compactions.
+    /// Room above those limits for what frees space or ends work: lease revokes and compactions. The server's own
+    /// have as much again above clients'.
     static let proposalsReserved = 2_000
     /// Linearizable reads that wait for a quorum. Beyond: `etcdserver: too many requests`.
     static let readsInFlightMax = 50_000
@@ -16,6 +17,10 @@ enum ServerLimits {
     /// Tasks that wait for the consensus thread: health checks, reads of claims. Beyond, whoever asks is told
     /// `etcdserver: too many requests`.
     static let consensusTasksMax = 100_000
+    /// Entries that may be committed and not applied yet (etcd's number). Beyond, `etcdserver: too many requests`.
+    static let unappliedEntriesMax: UInt64 = 5_000
+    /// Time for which the event loop evaluates one large transaction before it serves others.
+    static let readSliceNanoseconds: UInt64 = 1_000_000
     /// Bytes of proposals taken into one round of the log: bounds the time to the next sync.
     static let roundBytesMax = 8 << 20
     /// Applied entries that a lone member keeps in memory: nobody will ask for them, and what is freed soon is used

@@ -16,6 +16,8 @@ final class LoopContext: @unchecked Sendable {
     private var proposals: [Proposal] = []
     private var reads: [PendingRead] = []
     private var isFlushScheduled = false
+    /// While a read is served that had to wait for a quorum: when it began.
+    var readStart: UInt64?
     /// The client version that called last, and its counters: nearly always the next one's too.
     private var lastVersion: [UInt8] = Array("unknown".utf8)
     private var lastUnary: Counter

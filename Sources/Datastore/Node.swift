@@ -134,6 +134,10 @@ final class Node: Sendable {
         let data: [UInt8]
         do throws(CallError) { data = try encode(kind, body, id: id, for: call) } catch { return call.fail(error) }
         guard data.count <= configuration.limits.requestBytesMaximum else { return call.fail(.requestTooLarge) }
+        // A member that falls behind with applying takes no more until it has caught up.
+        guard privileged || consensus.committed <= consensus.applied + ServerLimits.unappliedEntriesMax else {
+            return call.fail(.tooManyRequests)
+        }
         loops[call.loop.index].add(
             Proposal(id: id, data: data, target: .call(call), start: monotonicNow(), isPrivileged: privileged), node: self)
     }

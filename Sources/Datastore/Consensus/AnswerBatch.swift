@@ -48,7 +48,7 @@ final class AnswerBatch: @unchecked Sendable {
     func add(_ slow: SlowWrite) { slowWrites.append(slow) }
 
     /// On the event loop: sends every answer.
-    func deliver(_ log: Log) {
+    func deliver(_ log: Log, _ context: LoopContext) {
         for slow in slowWrites { write(slow, log) }
         let bytes = sink.bytes
         for answer in answers {
@@ -61,8 +61,10 @@ final class AnswerBatch: @unchecked Sendable {
         }
         for (reply, result) in replies { reply.completion(result.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }) }
         for read in reads where read.call.isAlive {
+            context.readStart = read.start
             read.request.withUnsafeBytes { read.handler.serve(read.call, $0) }
         }
+        context.readStart = nil
     }
 
     private func write(_ slow: SlowWrite, _ log: Log) {

@@ -490,7 +490,7 @@ final class ConsensusLoop: @unchecked Sendable {
             guard !batch.isEmpty || hasNews else { continue }
             if !batch.isEmpty { answers[index] = AnswerBatch() }
             node.serverLoop(index).execute {
-                if !batch.isEmpty { batch.deliver(node.log) }
+                if !batch.isEmpty { batch.deliver(node.log, context) }
                 if hasNews { context.watches.published(through: revision) }
             }
         }

@@ -36,12 +36,10 @@ final class Inbox: Sendable {
             }
             let wasIdle = !state.hasWork
             for proposal in proposals {
-                // Privileged proposals are small; the limit on bytes is not for them.
                 let hasRoom =
-                    proposal.isPrivileged
-                    ? state.proposalsInFlight < ServerLimits.proposalsInFlightMax + ServerLimits.proposalsReserved
-                    : state.proposalsInFlight < ServerLimits.proposalsInFlightMax
-                        && state.proposalBytesInFlight < ServerLimits.proposalBytesInFlightMax
+                    state.proposalsInFlight < proposal.proposalsInFlightMax
+                    // Privileged proposals are small; the limit on bytes is not for them.
+                    && (proposal.isPrivileged || state.proposalBytesInFlight < ServerLimits.proposalBytesInFlightMax)
                 guard hasRoom else {
                     refused.append(proposal)
                     continue

@@ -22,6 +22,15 @@ struct Proposal: Sendable {
     let start: UInt64
     /// Frees space or ends work: may use the reserve of the admission limits.
     let isPrivileged: Bool
+
+    /// How many may be in flight for this one to be taken: clients' requests leave room for those that free space or end
+    /// work, and all clients' leave room for the server's own, so that no load keeps leases from ending.
+    var proposalsInFlightMax: Int {
+        let most = ServerLimits.proposalsInFlightMax
+        guard isPrivileged else { return most }
+        if case .server = target { return most + 2 * ServerLimits.proposalsReserved }
+        return most + ServerLimits.proposalsReserved
+    }
 }
 
 /// A read that must see everything acknowledged before it began.

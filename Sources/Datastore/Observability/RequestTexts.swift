@@ -26,6 +26,12 @@ enum RequestTexts {
         return text.text
     }
 
+    static func text(_ range: RangeRequest) -> String {
+        var text = RequestText()
+        append(range, to: &text)
+        return text.text
+    }
+
     private static func append(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, to text: inout RequestText) {
         switch kind {
         case .put: if let put = try? PutRequest(decoding: body) { text.message("put") { append(put, to: &$0) } }

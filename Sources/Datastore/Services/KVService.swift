@@ -34,7 +34,8 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
                 try node.store.range(request)
             }
             node.metrics.mvcc.ranges.increment()
-            RangeReply.send(answer, on: call, node: node)
+            let start = node.loops[call.loop.index].readStart
+            RangeReply.send(answer, on: call, node: node, ReadOrigin(start: start, request))
         } catch {
             call.fail(error)
         }
@@ -97,24 +98,83 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         }
     }
 
-    /// A transaction that only reads is evaluated here, at one revision.
+    /// A transaction that only reads is evaluated here, at one revision: at once if it reads single keys, otherwise in
+    /// slices.
     func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         do {
             let request = try TxnRequest(decoding: bytes)
+            let waitedSince = node.loops[call.loop.index].readStart
+            if request.readsRanges {
+                let reading = try node.authorizedRead(call) { (auth, who) throws(CallError) in
+                    try auth.check(who, request, node.keySpace.leases)
+                } _: { () throws(CallError) in
+                    try TxnReading(node.store, copying: bytes)
+                }
+                let start = waitedSince ?? monotonicNow()
+                return advance(call, Running(reading, SharedBytes(copying: bytes), node.keySpace.auth.revision, start))
+            }
             let sink = ByteSink(capacity: 1024)
             let (revision, ranges) = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                 try auth.check(who, request, node.keySpace.leases)
             } _: { () throws(CallError) in
                 try node.store.readTxn(request, to: sink)
             }
-            node.metrics.mvcc.ranges.add(ranges)
-            if ranges > 1 { node.metrics.mvcc.transactions.increment() }
-            call.reply { reply in
-                node.headers.append(to: reply, revision: revision, term: node.consensus.term)
-                reply.append(sink.bytes)
-            }
+            answer(call, sink, revision: revision, ranges: ranges)
+            guard let waitedSince else { return }
+            note(call, bytes, since: waitedSince, counts: [Int](repeating: 1, count: ranges), size: sink.count)
         } catch {
             call.fail(CallError(anything: error))
+        }
+    }
+
+    private func advance(_ call: Call, _ running: Running) {
+        let reading = running.reading
+        let sliceEnd = monotonicNow() + ServerLimits.readSliceNanoseconds
+        do throws(CallError) {
+            while try !reading.step() {
+                guard monotonicNow() >= sliceEnd else { continue }
+                return call.loop.execute { [self] in
+                    if call.isAlive { advance(call, running) }
+                }
+            }
+            // The rules may have changed while it ran.
+            guard !node.keySpace.auth.isEnabled || node.keySpace.auth.revision == running.authRevision else { throw .authOldRevision }
+        } catch {
+            return call.fail(error)
+        }
+        answer(call, reading.sink, revision: reading.revision, ranges: reading.counts.count)
+        note(call, running.request.bytes, since: running.start, counts: reading.counts, size: reading.sink.count)
+    }
+
+    private func answer(_ call: Call, _ sink: ByteSink, revision: Int64, ranges: Int) {
+        node.metrics.mvcc.ranges.add(ranges)
+        if ranges > 1 { node.metrics.mvcc.transactions.increment() }
+        call.reply { reply in
+            node.headers.append(to: reply, revision: revision, term: node.consensus.term)
+            reply.append(sink.bytes)
+        }
+    }
+
+    private func note(_ call: Call, _ bytes: UnsafeRawBufferPointer, since start: UInt64, counts: [Int], size: Int) {
+        node.noteRead(
+            call,
+            ReadStatistics(
+                start: start, kind: .readOnlyTransaction, text: { RequestTexts.text(.txn, bytes) }, requestCount: counts.count,
+                requestSize: bytes.count, counts: counts, responseCount: 0, responseSize: size))
+    }
+
+    /// Carries an evaluation through the loop's queue; it never leaves the loop.
+    private final class Running: @unchecked Sendable {
+        let reading: TxnReading
+        let request: SharedBytes
+        let authRevision: UInt64
+        let start: UInt64
+
+        init(_ reading: TxnReading, _ request: SharedBytes, _ authRevision: UInt64, _ start: UInt64) {
+            self.reading = reading
+            self.request = request
+            self.authRevision = authRevision
+            self.start = start
         }
     }
 }

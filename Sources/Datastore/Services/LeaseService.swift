@@ -118,7 +118,10 @@ final class LeaseKeepAliveMethod: MethodHandler {
     private let node: Node
     init(_ node: Node) { self.node = node }
 
-    func opened(_ call: Call) { _ = node.admit(call, isStream: true) }
+    func opened(_ call: Call) {
+        guard node.admit(call, isStream: true) else { return }
+        if call.metadata(.hasLeader, is: "true") { node.loops[call.loop.index].watches.bind(call) }
+    }
 
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         do {

@@ -7,13 +7,24 @@ import Wire
 
 enum RangeReply {
     /// Sends the answer. A long walk over the index is done in slices, between which the loop serves others.
-    static func send(_ answer: RangeAnswer, on call: Call, node: Node) {
+    static func send(_ answer: RangeAnswer, on call: Call, node: Node, _ origin: ReadOrigin) {
         guard answer.isReady else {
             // The answer pins its revision, so later slices see the same state.
-            let pending = PendingAnswer(answer)
+            let pending = PendingAnswer(answer, origin.kept())
             call.loop.execute { continueWalk(pending, call, node) }
             return
         }
+        respond(answer, call, node)
+        // What neither waited nor was sliced was not slow.
+        guard let start = origin.start else { return }
+        node.noteRead(
+            call,
+            ReadStatistics(
+                start: start, kind: .readOnlyRange, text: { origin.text }, requestCount: 0, requestSize: origin.size,
+                counts: [answer.keyValueCount], responseCount: answer.count, responseSize: answer.encodedLength))
+    }
+
+    private static func respond(_ answer: RangeAnswer, _ call: Call, _ node: Node) {
         guard let cursor = answer.cursor, answer.encodedLength > ServerLimits.rangeInlineBytesMax else {
             // By way of a scratch buffer: a record that cannot be read must not leave half a message behind.
             let scratch = node.loops[call.loop.index].scratch
@@ -30,14 +41,47 @@ enum RangeReply {
     private static func continueWalk(_ pending: PendingAnswer, _ call: Call, _ node: Node) {
         guard call.isAlive else { return }
         pending.answer.cursor?.step()
-        send(pending.answer, on: call, node: node)
+        send(pending.answer, on: call, node: node, pending.origin)
     }
 }
 
 /// Carries an answer through the loop's queue; it never leaves the loop.
 private final class PendingAnswer: @unchecked Sendable {
     let answer: RangeAnswer
-    init(_ answer: RangeAnswer) { self.answer = answer }
+    let origin: ReadOrigin
+
+    init(_ answer: RangeAnswer, _ origin: ReadOrigin) {
+        self.answer = answer
+        self.origin = origin
+    }
+}
+
+/// Where a range comes from, for the lines about slow ones.
+struct ReadOrigin {
+    /// When it began, if it had to wait or is answered in slices.
+    private(set) var start: UInt64?
+    /// Views into the request's bytes; used in the turn in which they came.
+    private let request: RangeRequest
+    private var keptText: String?
+
+    @inline(__always)
+    init(start: UInt64?, _ request: RangeRequest) {
+        self.start = start
+        self.request = request
+    }
+
+    /// For later turns.
+    func kept() -> ReadOrigin {
+        if keptText != nil { return self }
+        var copy = ReadOrigin(start: start ?? monotonicNow(), RangeRequest())
+        copy.keptText = text
+        copy.keptSize = size
+        return copy
+    }
+
+    private var keptSize = 0
+    var text: String { keptText ?? RequestTexts.text(request) }
+    var size: Int { keptText == nil ? request.key.count + request.rangeEnd.count + 8 : keptSize }
 }
 
 /// A message pulled by the transport: a few bytes, then what a cursor has next.

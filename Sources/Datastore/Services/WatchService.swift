@@ -12,6 +12,10 @@ final class WatchLoop {
     private var isSliceScheduled = false
     /// Streams that want to end when there is no leader.
     private var leaderBound: [ObjectIdentifier: any LeaderBoundCall] = [:]
+    /// The same of streams that need no more than to be ended; those that have ended are swept out.
+    private var leaderBoundCalls: Set<Call> = []
+    private var nextSweep: UInt64 = 0
+    private static let sweepNanoseconds: UInt64 = 10_000_000_000
     private var leaderlessSince: UInt64?
 
     init(node: Node, loop: ServerLoop) {
@@ -46,6 +50,8 @@ final class WatchLoop {
         if needsLeader { bind(call) }
     }
 
+    func bind(_ call: Call) { leaderBoundCalls.insert(call) }
+
     /// Ends the call when there is no leader for some time, until it is unbound.
     func bind(_ call: any LeaderBoundCall) { leaderBound[ObjectIdentifier(call)] = call }
     func unbind(_ call: any LeaderBoundCall) { leaderBound[ObjectIdentifier(call)] = nil }
@@ -71,6 +77,10 @@ final class WatchLoop {
 
     /// Three election time-outs without a leader end the streams that asked for one.
     private func watchLeader(_ now: UInt64) {
+        if now >= nextSweep {
+            nextSweep = now + Self.sweepNanoseconds
+            leaderBoundCalls = leaderBoundCalls.filter(\.isAlive)
+        }
         guard node.consensus.leader == .none else {
             leaderlessSince = nil
             return
@@ -79,6 +89,8 @@ final class WatchLoop {
         leaderlessSince = since
         guard now - since >= 3 * UInt64(node.configuration.raft.electionMilliseconds) * 1_000_000 else { return }
         for call in Array(leaderBound.values) { call.fail(.noLeader) }
+        for call in leaderBoundCalls { call.fail(.noLeader) }
+        leaderBoundCalls = []
     }
 
     private var told = WatchStatistics()

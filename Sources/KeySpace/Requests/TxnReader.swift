@@ -10,14 +10,7 @@ extension MVCCStore {
     /// - Returns: the revision for the header, and how many ranges were read.
     public func readTxn(_ txn: TxnRequest, to sink: ByteSink) throws(CallError) -> (revision: Int64, ranges: Int) {
         let snapshot = snapshot()
-        let record = ByteSink(capacity: 1024)
-        var succeeded = true
-        try txn.compares.forEach { (bytes) throws(CallError) in
-            guard succeeded else { return }
-            do { succeeded = try holds(try Compare(decoding: bytes), in: snapshot, record) } catch {
-                throw CallError(decodingOrReading: error)
-            }
-        }
+        let succeeded = try holds(txn, in: snapshot)
         try txn.branch(succeeded).forEach { (bytes) throws(CallError) in
             try checkTransactionRevision(try Self.range(bytes).revision, in: snapshot)
         }
@@ -39,7 +32,20 @@ extension MVCCStore {
         return (snapshot.revision, txn.branch(succeeded).count)
     }
 
-    private static func range(_ bytes: UnsafeRawBufferPointer) throws(CallError) -> RangeRequest {
+    /// Whether the compares of a transaction hold at the snapshot's revision.
+    func holds(_ txn: TxnRequest, in snapshot: ReadSnapshot) throws(CallError) -> Bool {
+        let record = ByteSink(capacity: 1024)
+        var succeeded = true
+        try txn.compares.forEach { (bytes) throws(CallError) in
+            guard succeeded else { return }
+            do { succeeded = try holds(try Compare(decoding: bytes), in: snapshot, record) } catch {
+                throw CallError(decodingOrReading: error)
+            }
+        }
+        return succeeded
+    }
+
+    static func range(_ bytes: UnsafeRawBufferPointer) throws(CallError) -> RangeRequest {
         do {
             guard case .range(let range) = try RequestOperation(decoding: bytes) else { throw CallError.keyNotFound }
             return range

@@ -66,7 +66,7 @@ import Glibc
         _ = inbox.submit([proposal(1)])
         inbox.stop()
         #expect(inbox.submit([proposal(2), proposal(3, isPrivileged: true)]).map(\.id) == [2, 3])
-        #expect(!inbox.submit(ConfigurationProposal(change: ConfigurationChange(kind: .remove, member: .none)) { _ in }))
+        #expect(inbox.submit(ConfigurationProposal(change: ConfigurationChange(kind: .remove, member: .none)) { _ in }) == .stopped)
         inbox.take(until: .max, into: &taken)
         #expect(taken.isStopping)
         // Accepted before the stop: still answered.

@@ -1,6 +1,8 @@
 """Members as far as one of them can change them: a learner, a second voter that never comes, what is refused."""
 
+import collections
 import json
+import threading
 import time
 import unittest
 import urllib.error
@@ -10,7 +12,7 @@ import grpc
 
 from harness import api, peers
 from harness.case import Case, Code, run
-from harness.client import Client
+from harness.client import Client, KeepAlive
 from harness.server import Server, free_port
 
 IS_MARTLET = peers.is_martlet(peers.server())
@@ -150,7 +152,10 @@ class SecondVoter(Members):
     def test_life_without_a_quorum(self):
         self.client.put(b"k", b"v")
         lease = self.client.grant(100).ID
-        with self.client.watch(metadata=[("hasleader", "true")]) as bound, self.client.watch() as free:
+        bound_by_leader = [("hasleader", "true")]
+        with self.client.watch(metadata=bound_by_leader) as bound, self.client.watch() as free, \
+                KeepAlive(self.client, bound_by_leader) as alive:
+            self.assertEqual(alive.renew(lease).TTL, 100)
             bound.create(b"k")
             free.create(b"k")
             member = self.add(self.url()).member
@@ -159,6 +164,8 @@ class SecondVoter(Members):
             status = self.client.status()
             self.assertIn("etcdserver: no leader", status.errors)
             error = bound.wait_end()
+            self.assertEqual((error.code(), error.details()), (Code.UNAVAILABLE, "etcdserver: no leader"))
+            error = alive.wait_end()
             self.assertEqual((error.code(), error.details()), (Code.UNAVAILABLE, "etcdserver: no leader"))
             free.nothing(0.1)
         # Local answers go on.
@@ -202,6 +209,39 @@ class SecondVoter(Members):
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    @unittest.skipUnless(IS_MARTLET, "etcd takes as many proposals as there is memory")
+    def test_flood_without_a_quorum(self):
+        """Proposals that cannot go on are bounded; what ends work gets in all the same, and reads go on."""
+        self.client.put(b"k", b"v")
+        self.add(self.url())
+        self.no_leader()
+        method = api.METHODS["KV.Put"]
+        codes, done = collections.Counter(), threading.Event()
+        total = 21_000
+
+        def ended(future):
+            codes[future.code(), future.details()] += 1
+            if sum(codes.values()) == total:
+                done.set()
+        # Streams of one connection are limited by nothing but memory, of which a call takes some in Python too.
+        clients = [Client(self.server.address) for _ in range(3)]
+        futures = []
+        for n in range(total):
+            future = clients[n % 3].stub("KV.Put").future(method.request(key=b"f", value=b"x" * 100), timeout=60)
+            future.add_done_callback(ended)
+            futures.append(future)
+        self.assertEqual(self.client.get(b"k", serializable=True).value, b"v")
+        with self.fails(Code.DEADLINE_EXCEEDED):
+            self.client.call("KV.Compact", revision=1, timeout=1)
+        self.assertTrue(done.wait(60), codes)
+        refused = codes[Code.UNKNOWN, "etcdserver: too many requests"]
+        waited = codes[Code.DEADLINE_EXCEEDED, "context deadline exceeded"]
+        self.assertEqual(refused + waited, total, codes)
+        self.assertGreater(refused, 0)
+        self.assertLessEqual(waited, 20_000)
+        for client in clients:
+            client.close()
 
     def test_start_without_a_quorum(self):
         """The member waits for others; it can be stopped meanwhile."""

@@ -1,8 +1,9 @@
 """Txn: compares, branches, nesting, static checks, revisions, reads among writes."""
 
 from harness import api, peers
-from harness.case import Code, SharedServer
-from harness.client import compare, op_delete, op_put, op_range, op_txn, prefix_end
+from harness.case import Case, Code, SharedServer, flag
+from harness.client import Client, compare, op_delete, op_put, op_range, op_txn, prefix_end
+from harness.server import Server
 
 DUPLICATE = "etcdserver: duplicate key given in txn request"
 TOO_MANY = "etcdserver: too many operations in txn request"
@@ -377,3 +378,37 @@ class AsKubernetesDoes(SharedServer):
             self.assertTrue(answer.succeeded)
         answer = self.client.txn([compare(key, "version", "=", 0)], [op_put(key, b"x")], [op_range(key)])
         self.assertEqual((answer.succeeded, answer.responses[0].response_range.kvs[0].version), (False, 3))
+
+
+class LargeReads(Case):
+    """A transaction that reads much, and the lines about slow reads."""
+
+    def test_whole_ranges(self):
+        flags = [f"{flag('warning-apply-duration')}=1ns"]
+        if peers.version(peers.server()) >= (3, 6):
+            flags.append("--warning-unary-request-duration=1ns")
+        with Server(*flags) as server, Client(server.address) as client:
+            for n in range(300):
+                client.put(b"r%03d" % n, b"%d" % n * 10_000)
+            revision = client.revision()
+            at = len(server.lines)
+            answer = client.txn(
+                compare=[compare(b"r000", "version", "=", 1)],
+                success=[op_range(b"r", b"s"), op_range(b"r000"), op_range(b"r", b"s", count_only=True),
+                         op_range(b"r", b"s", sort_order=2, sort_target=1, limit=3)])
+            ranges = [r.response_range for r in answer.responses]
+            self.assertEqual((answer.succeeded, answer.header.revision), (True, revision))
+            self.assertEqual([r.header.revision for r in ranges], [revision] * 4)
+            self.assertEqual(list(ranges[0].kvs), list(client.range(b"r", b"s").kvs))
+            self.assertEqual([len(r.kvs) for r in ranges], [300, 1, 0, 3])
+            self.assertEqual([(r.count, r.more) for r in ranges], [(300, False), (1, False), (300, False), (300, True)])
+            self.assertEqual(len(client.range(b"r", b"s", sort_order=2, sort_target=4).kvs), 300)
+            server.wait_for_line("read-only txn ", after=at)
+            slow = [e for e in server.entries() if e["msg"] == "apply request took too long" and e["prefix"] == "read-only txn "][-1]
+            self.assertIn("request_range:<key:\"r\" range_end:\"s\" >", slow["request"])
+            self.assertRegex(slow["response"], r"^responses:<range_response_count:300 range_response_count:1 .*> size:\d+$")
+            if len(flags) == 1:
+                return
+            stats = [e for e in server.entries() if e["msg"] == "request stats" and e["response type"] == "/etcdserverpb.KV/Txn"][-1]
+            self.assertEqual((stats["request count"], stats["response count"]), (4, 0))
+            self.assertGreater(stats["response size"], 5_000_000)

@@ -19,7 +19,14 @@ extension ApplyHarness {
                 let sink = ByteSink()
                 let request: TxnRequest
                 do throws(ProtobufError) { request = try TxnRequest(decoding: bytes) } catch { throw error.callError }
-                let (revision, _) = try store.readTxn(request, to: sink)
+                let sliced = readInSlices(bytes)
+                let revision: Int64
+                do throws(CallError) { (revision, _) = try store.readTxn(request, to: sink) } catch {
+                    #expect(sliced == .failure(error), "in slices, \(txn)")
+                    throw error
+                }
+                // Both ways of evaluation write the same bytes.
+                #expect(sliced == .success(sink.array()), "in slices, \(txn)")
                 let answer = ByteSink()
                 keySpace.headers.append(to: answer, revision: revision, term: KeySpaceModel.term)
                 answer.append(sink.bytes)
@@ -29,7 +36,50 @@ extension ApplyHarness {
     }
 }
 
+extension ApplyHarness {
+    private func readInSlices(_ bytes: UnsafeRawBufferPointer) -> Swift.Result<[UInt8], CallError> {
+        Swift.Result { () throws(CallError) in
+            let reading = try TxnReading(store, copying: bytes)
+            while try !reading.step() {}
+            #expect(reading.revision == store.currentRevision)
+            return reading.sink.array()
+        }
+    }
+}
+
 @Suite struct TxnReaderTests {
+    /// Values of megabytes come in slices that are bounded, and nothing of what is written meanwhile.
+    @Test func aLargeAnswerComesInSlices() throws {
+        let harness = ApplyHarness(seed: 1)
+        let value = [UInt8](repeating: 7, count: 40_000)
+        func put(_ key: String, _ value: [UInt8]) { harness.apply(.put(PutCase(key: Array(key.utf8), value: value))) }
+        for n in 0..<100 { put("big\(n)", value) }
+        harness.publish()
+        let request = ByteSink()
+        for _ in 0..<2 {
+            request.message(2) { sink in
+                sink.message(1) {
+                    $0.field(1, Array("big".utf8))
+                    $0.field(2, Array("bih".utf8))
+                }
+            }
+        }
+        let whole = ByteSink()
+        _ = try harness.store.readTxn(try TxnRequest(decoding: request.bytes), to: whole)
+        let reading = try TxnReading(harness.store, copying: request.bytes)
+        put("big0", [])
+        harness.publish()
+        var slices = 0
+        var before = 0
+        while try !reading.step() {
+            #expect(reading.sink.count - before <= 300_000)
+            before = reading.sink.count
+            slices += 1
+        }
+        #expect(slices > 20 && reading.counts == [100, 100])
+        #expect(reading.sink.array() == whole.array())
+    }
+
     /// The same as through the log, of which the model has been proven to know the answers.
     @Test(arguments: 1...3) func agreesWithTheModel(seed: Int) {
         let harness = ApplyHarness(seed: testSeed(UInt64(seed)))
