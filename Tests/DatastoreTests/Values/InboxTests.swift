@@ -12,7 +12,7 @@ import Glibc
 
 @Suite struct InboxTests {
     private func proposal(_ id: UInt64, bytes: Int = 1, isPrivileged: Bool = false) -> Proposal {
-        Proposal(id: id, data: Array(repeating: 0, count: bytes), target: .server { _ in }, start: 0, isPrivileged: isPrivileged)
+        Proposal(id: id, data: Array(repeating: 0, count: bytes), target: .loop(LoopReply(loop: 0) { _ in }), start: 0, isPrivileged: isPrivileged)
     }
 
     private func proposals(_ count: Int, isPrivileged: Bool = false) -> [Proposal] {

@@ -87,6 +87,7 @@ class Learner(Members):
         url = self.url()
         member = self.add(url, learner=True).member
         self.client.call("Cluster.MemberRemove", ID=member.ID)
+        self.server.wait_for_line('"removed member"')
         entries = self.server.entries()
         added = [e for e in entries if e["msg"] == "added member"][-1]
         self.assertEqual((added["added-peer-id"], added["added-peer-peer-urls"]), (f"{member.ID:x}", [url]))
@@ -227,10 +228,12 @@ class SecondVoter(Members):
         # Streams of one connection are limited by nothing but memory, of which a call takes some in Python too.
         clients = [Client(self.server.address) for _ in range(3)]
         futures = []
+        began = time.monotonic()
         for n in range(total):
             future = clients[n % 3].stub("KV.Put").future(method.request(key=b"f", value=b"x" * 100), timeout=60)
             future.add_done_callback(ended)
             futures.append(future)
+        sent_in = time.monotonic() - began
         self.assertEqual(self.client.get(b"k", serializable=True).value, b"v")
         with self.fails(Code.DEADLINE_EXCEEDED):
             self.client.call("KV.Compact", revision=1, timeout=1)
@@ -238,8 +241,10 @@ class SecondVoter(Members):
         refused = codes[Code.UNKNOWN, "etcdserver: too many requests"]
         waited = codes[Code.DEADLINE_EXCEEDED, "context deadline exceeded"]
         self.assertEqual(refused + waited, total, codes)
-        self.assertGreater(refused, 0)
-        self.assertLessEqual(waited, 20_000)
+        # A slow machine sends the last ones when the first have ended: then all had a place.
+        if sent_in < 3:
+            self.assertGreater(refused, 0)
+            self.assertLessEqual(waited, 20_000)
         for client in clients:
             client.close()
 
