@@ -22,11 +22,11 @@ from . import sequence as sequences
 from .pair import Difference, Pair, Settings
 
 
-def plan(seed, count, length, per_pair):
+def plan(seed, count, length, per_pair, profile=None):
     """The items of each pair: sequences, and now and then a restart."""
     items, rng = [], random.Random(f"plan {seed}")
     for i in range(count):
-        items.append(sequences.sequence(seed + i, length))
+        items.append(sequences.sequence(seed + i, length, profile))
         if rng.random() < 0.02:
             items.append(sequences.Restart(rng.random() < 0.7))
         if len(items) >= per_pair:
@@ -50,11 +50,12 @@ def main():
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--pair-sequences", type=int, default=120)
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--profile", help="only sequences of this kind")
     parser.add_argument("--no-shrink", action="store_true")
     options = parser.parse_args()
     tested, reference = options.tested or peers.server(), options.reference or peers.etcd()
     done, steps, calls, failures, counts, began = 0, 0, 0, 0, collections.Counter(), time.monotonic()
-    for items in plan(options.seed, options.sequences, options.steps, options.pair_sequences):
+    for items in plan(options.seed, options.sequences, options.steps, options.pair_sequences, options.profile):
         seed = next(item.seed for item in items if isinstance(item, sequences.Sequence))
         settings = settings_of(seed, tested, reference)
         failure = None

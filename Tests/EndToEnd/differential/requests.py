@@ -7,6 +7,7 @@ from harness import api
 from harness.client import RESULTS, TARGETS, compare
 
 from . import rules
+from .access import auth_request, claim_request
 
 KEYS = [b"a", b"a\0", b"aa", b"ab", b"b", b"b/1", b"b/2", b"c", b"c\xff", b"d", b"\0", b"\xff", b"\xff\xff", b"zz",
         b"/registry/pods/default/x", b"/registry/pods/default/y", b"k" * 300]
@@ -25,9 +26,11 @@ PROFILES = {
     "history": dict(range=30, put=26, delete=12, txn=12, compact=7, hash=8, watch=2),
     "wire": dict(range=8, put=8, delete=3, txn=6, lease=2, odd=12, metadata=16, encoding=30, watch=1, malformed=14),
     "alarm": dict(range=10, put=20, delete=8, txn=20, lease=10, alarm=16, odd=10, compact=2, watch=1),
+    "auth": dict(range=14, put=14, delete=5, txn=9, auth=40, lease=3),
+    "claims": dict(range=5, put=3, lease=14, claim=50, delete=2),
     "large": dict(range=14, put=30, delete=6, txn=20, watch=3, limits=20, compact=1, hash=1),
 }
-ORDER = ["mixed", "mixed", "mixed", "txn", "watch", "watch", "lease", "history", "wire", "alarm", "large"]
+ORDER = ["mixed", "mixed", "mixed", "txn", "watch", "watch", "lease", "history", "wire", "alarm", "auth", "claims", "large"]
 
 
 class State:
@@ -38,7 +41,9 @@ class State:
         self.leases = set()
         self.racy_hashes = set()    # Revisions whose hash is remembered or not, depending on when a compaction ended.
         self.alarms = set()         # (member, type)
-        self.next_watch = 0
+        self.auth = False
+        self.passwords = {}         # Of the users there are.
+        self.claims = {}            # The revision of a lock or election, by its key.
         self.request_limit = 1572864
 
 
@@ -238,6 +243,10 @@ class Generator:
             return "Maintenance.Alarm", api.AlarmRequest(action=action, memberID=member, alarm=alarm)
         if step == "limits":
             return self.limits()
+        if step == "auth":
+            return auth_request(r, state)
+        if step == "claim":
+            return claim_request(r, state) or self.lease()
         return self.odd()
 
     def lease(self):

@@ -139,7 +139,8 @@ def equal_errors(one, two):
 
 
 #: Calls that etcd takes through its log, or not, depending on the version: the Raft index tells them apart.
-PROPOSED_OR_NOT = {"Auth.AuthStatus", "Cluster.MemberRemove", "Cluster.MemberUpdate", "Cluster.MemberPromote", "Cluster.MemberAdd"}
+PROPOSED_OR_NOT = {"Auth.AuthStatus", "Cluster.MemberRemove", "Cluster.MemberUpdate", "Cluster.MemberPromote", "Cluster.MemberAdd",
+                   "Lock.Lock", "Lock.Unlock", "Election.Campaign", "Election.Proclaim", "Election.Leader", "Election.Resign"}
 
 
 def cost(txn, nested):

@@ -8,7 +8,7 @@ from harness import api, wire
 from harness.client import served
 
 from . import rules
-from .pair import Difference, Pair, parses
+from .pair import Difference, Pair, Token, parses
 from .requests import LEASES, ORDER, Generator, State
 
 KEEP_ALIVE = api.METHODS["Lease.LeaseKeepAlive"].path
@@ -19,9 +19,9 @@ Sequence = collections.namedtuple("Sequence", "seed profile steps reset")
 Restart = collections.namedtuple("Restart", "kill")
 
 
-def sequence(seed, length):
+def sequence(seed, length, profile=None):
     rng = random.Random(seed)
-    return Sequence(seed, rng.choice(ORDER), [rng.getrandbits(48) for _ in range(rng.randint(length // 2, length + length // 2))],
+    return Sequence(seed, profile or rng.choice(ORDER), [rng.getrandbits(48) for _ in range(rng.randint(length // 2, length + length // 2))],
                     rng.getrandbits(48))
 
 
@@ -55,6 +55,7 @@ class Runner:
         """An empty store: of the former sequences only the revision is left, and sometimes their history."""
         rng = random.Random(item.reset)
         self.note(f"-- sequence {item.seed} ({item.profile})")
+        self.token = None
         if self.state.alarms:
             for member, alarm in sorted(self.state.alarms):
                 self.call("Maintenance.Alarm", api.AlarmRequest(action=2, memberID=member, alarm=alarm))
@@ -68,10 +69,28 @@ class Runner:
     def finish(self):
         """At the end the stores are equal: all keys, all leases, all of the history that is left, and its hash."""
         self.note("-- end")
+        if self.state.auth or self.state.passwords:
+            self.open_up()
         self.pair.streams.close_all(self.state)
         self.call("KV.Range", api.RangeRequest(key=b"\0", range_end=b"\0"))
         self.call("Lease.LeaseLeases", api.LeaseLeasesRequest())
         self.call("Maintenance.HashKV", api.HashKVRequest())
+
+    def open_up(self):
+        """Authentication is switched off, and users and roles are gone."""
+        if self.state.auth:
+            self.login("root")
+            self.call("Auth.AuthDisable", api.AuthDisableRequest())
+            if self.state.auth:
+                raise Difference("root cannot disable authentication")
+        for user in self.call("Auth.UserList", api.AuthUserListRequest()).users:
+            self.call("Auth.UserDelete", api.AuthUserDeleteRequest(name=user))
+        for role in self.call("Auth.RoleList", api.AuthRoleListRequest()).roles:
+            self.call("Auth.RoleDelete", api.AuthRoleDeleteRequest(role=role))
+        self.state.passwords.clear()
+
+    def login(self, user):
+        self.call("Auth.Authenticate", api.AuthenticateRequest(name=user, password=self.state.passwords.get(user, "")))
 
     def restart(self, kill):
         self.note(f"-- both are started again; the server under test was {'killed' if kill else 'stopped'}")
@@ -91,6 +110,8 @@ class Runner:
     # Steps.
 
     def call(self, name, request, **options):
+        if self.state.auth and "metadata" not in options:
+            options["metadata"] = (("token", Token("root")),)
         self.note((name, request, options.get("metadata"), options.get("bodies")))
         answer = self.pair.call(name, request, **options)
         self.learn(name, request, answer)
@@ -113,6 +134,24 @@ class Runner:
                 state.racy_hashes.clear()
             else:
                 state.racy_hashes.add(request.revision)
+        elif name == "Auth.AuthEnable":
+            state.auth = True
+        elif name == "Auth.AuthDisable":
+            state.auth = False
+        elif name == "Auth.UserAdd":
+            state.passwords[request.name] = None if request.options.no_password else request.password
+        elif name == "Auth.UserChangePassword":
+            if state.passwords.get(request.name) is not None:
+                state.passwords[request.name] = request.password
+        elif name == "Auth.UserDelete":
+            state.passwords.pop(request.name, None)
+        elif name == "Auth.Authenticate":
+            for side in self.pair.sides:
+                side.tokens[request.name] = side.new_token
+        elif name in ("Lock.Lock", "Election.Campaign"):
+            state.claims[request.lease] = answer.header.revision
+            if len(state.claims) > 8:
+                del state.claims[next(iter(state.claims))]
         elif name == "Lease.LeaseGrant":
             state.leases.add(answer.ID)
         elif name == "Lease.LeaseRevoke":
@@ -155,6 +194,8 @@ class Runner:
             self.request(generator, kind)
 
     def acceptable(self, generator, request):
+        if isinstance(request, api.AuthRoleGetRequest):
+            return request.role != "root" or generator.oldest >= (3, 6)  # Has its permission since.
         if isinstance(request, api.TxnRequest):
             if generator.oldest < (3, 6) and self.state.alarms and rules.cost(request, True) != rules.cost(request, False):
                 return False
@@ -169,6 +210,20 @@ class Runner:
             request = api.METHODS[name].request(ID=generator.rng.choice([0, 7, 2**64 - 1]))
         if not served(name):
             return
+        if name == "Auth.AuthEnable" and self.state.passwords.get("root", None) is None:
+            return  # With a root that has no password there is no way back.
+        if self.state.auth:
+            r = generator.rng
+            if name in ("Maintenance.HashKV", "KV.Compact", "Lease.LeaseKeepAlive") or isinstance(request, api.TxnRequest) and generator.oldest < (3, 7) and \
+                    any(op.request_put.lease for op in rules.operations(request)):
+                return
+            who = Token(r.choice(["root", "root", "u1", "u1", "u2", "nobody"]))
+            if who.user not in self.state.passwords and r.random() < 0.8:
+                who = Token("root")
+            if who.user in self.state.passwords and r.random() < 0.3:
+                self.login(who.user)
+            metadata = (("token", who),) if r.random() < 0.95 else ()
+            return self.call(name, request, metadata=metadata)
         if name == "KV.Compact":
             # Watchers that lag behind would lose what it takes.
             self.pair.streams.settle(self.state)

@@ -5,9 +5,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -21,6 +23,8 @@ struct control {
   _Atomic int32_t short_writes;     // Whether a pwrite writes only half of what it is given.
   _Atomic int64_t write_budget;     // Bytes that may still be written.
   _Atomic int64_t syncs, writes, failures;  // What was seen.
+  _Atomic int64_t operations;       // All that changes the disk, counted before it is done.
+  _Atomic int64_t kill_at;          // The process ends, as by kill -9, before the operation of this number; 0: never.
 };
 
 static struct control *control;
@@ -35,8 +39,38 @@ __attribute__((constructor)) static void begin(void) {
   close(descriptor);
 }
 
+// Before each operation that changes the disk.
+static void step(void) {
+  if (control && atomic_fetch_add(&control->operations, 1) + 1 == control->kill_at) {
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+  }
+}
+
+int rename(const char *from, const char *to) {
+  static int (*real)(const char *, const char *);
+  if (!real) real = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+  step();
+  return real(from, to);
+}
+
+int unlink(const char *path) {
+  static int (*real)(const char *);
+  if (!real) real = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
+  step();
+  return real(path);
+}
+
+int ftruncate(int descriptor, off_t length) {
+  static int (*real)(int, off_t);
+  if (!real) real = (int (*)(int, off_t))dlsym(RTLD_NEXT, "ftruncate");
+  step();
+  return real(descriptor, length);
+}
+
 static int sync_with(const char *name, int descriptor) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+  step();
   if (control) {
     control->syncs++;
     int32_t delay = control->sync_delay_us;
@@ -68,6 +102,7 @@ static int refused(int64_t size) {
 ssize_t pwrite(int descriptor, const void *bytes, size_t size, off_t offset) {
   static ssize_t (*real)(int, const void *, size_t, off_t);
   if (!real) real = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+  step();
   if (control) control->writes++;
   if (refused((int64_t)size)) return -1;
   if (control && control->short_writes && size > 1) size /= 2;
@@ -79,6 +114,7 @@ ssize_t pwrite64(int descriptor, const void *bytes, size_t size, off_t offset) {
 int fallocate(int descriptor, int mode, off_t offset, off_t length) {
   static int (*real)(int, int, off_t, off_t);
   if (!real) real = (int (*)(int, int, off_t, off_t))dlsym(RTLD_NEXT, "fallocate");
+  step();
   if (control && control->write_errno && control->write_budget < length) {
     errno = control->write_errno;
     return -1;

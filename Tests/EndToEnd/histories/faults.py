@@ -1,5 +1,7 @@
 """A disk that misbehaves on request: the library faults.c, preloaded into the server, and its control block."""
 
+import atexit
+import functools
 import mmap
 import pathlib
 import shutil
@@ -9,20 +11,30 @@ import tempfile
 import unittest
 
 #: The fields of the control block in faults.c.
-_LAYOUT = struct.Struct("=iiiiqqqq")
-_FIELDS = ("sync_delay_us", "sync_errno", "write_errno", "short_writes", "write_budget", "syncs", "writes", "failures")
+_LAYOUT = struct.Struct("=iiiiqqqqqq")
+_FIELDS = ("sync_delay_us", "sync_errno", "write_errno", "short_writes", "write_budget", "syncs", "writes", "failures", "operations", "kill_at")
+
+
+@functools.lru_cache(maxsize=None)
+def _library():
+    """faults.c, compiled once in a run."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        raise unittest.SkipTest("no C compiler for the library of disk faults")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="martlet-faults-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    library = directory / "faults.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, pathlib.Path(__file__).with_name("faults.c"), "-ldl"], check=True)
+    return library
 
 
 class Faults:
     """`with Faults() as faults: Server(env=faults.environment)`; then `faults.set(sync_delay_us=20_000)`."""
 
     def __init__(self):
-        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-        if not compiler:
-            raise unittest.SkipTest("no C compiler for the library of disk faults")
+        library = _library()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="martlet-faults-"))
-        library, block = self.directory / "faults.so", self.directory / "control"
-        subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, pathlib.Path(__file__).with_name("faults.c"), "-ldl"], check=True)
+        block = self.directory / "control"
         block.write_bytes(bytes(mmap.PAGESIZE))
         self._file = open(block, "r+b")
         self._map = mmap.mmap(self._file.fileno(), mmap.PAGESIZE)

@@ -11,13 +11,15 @@ import os
 import random
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
+import grpc
+
 from harness import peers
 from harness.case import Case
-from harness.server import Server
+from harness.client import Client
+from harness.server import Server, StartFailed
 from histories import checker, recorder, wgl
 from histories.faults import Faults
 
@@ -189,6 +191,85 @@ class Disk(Recorded):
             return [(1, lambda: faults.set(sync_errno=errno.EIO)), (2.5, lambda: self.revive(server, faults)),
                     (4, lambda: faults.set(sync_errno=errno.EIO)), (5, lambda: self.revive(server, faults))]
         self.with_faults(plan)
+
+
+@unittest.skipUnless(peers.is_martlet(peers.server()), "a Go program does its system calls itself: no library comes between")
+class KilledAtEachStep(Case):
+    """A short life with compactions, defragmentation (which is garbage collection and a checkpoint), a snapshot and a stop; the
+    process is killed before its n-th change of the disk, for many n. What was acknowledged is there afterwards."""
+
+    POINTS = int(25 * SOAK)
+
+    def life(self, client, acknowledged):
+        """All it does, in order; `acknowledged` is {key: value or None}, and the revision under b""."""
+        def put(key, value):
+            acknowledged[b""] = client.put(key, value).header.revision
+            acknowledged[key] = value
+        for round in range(3):
+            for i in range(12):
+                put(b"k%d" % (i % 5), b"%d.%d " % (round, i) + b"v" * 3000)
+            acknowledged[b""] = client.delete(b"k4").header.revision
+            acknowledged[b"k4"] = None
+            client.compact(client.revision() - 3, physical=True)
+            client.call("Maintenance.Defragment")
+            put(b"after", b"%d" % round)
+            for _ in client.call("Maintenance.Snapshot"):
+                pass
+        lease = client.grant(5000, 77).ID
+        client.put(b"leased", b"x", lease=lease)
+        acknowledged[b"leased"] = b"x"
+        acknowledged.pop(b"")
+
+    def attempt(self, kill_at):
+        """Whether it was killed on the way; how many operations there were otherwise."""
+        with Faults() as faults:
+            faults.set(kill_at=kill_at)
+            server = Server(env=faults.environment)
+            try:
+                acknowledged = {}
+                try:
+                    server.start()
+                    with Client(server.address) as client:
+                        self.life(client, acknowledged)
+                    server.stop()
+                except (grpc.RpcError, StartFailed):
+                    self.assertTrue(kill_at, server.tail())
+                operations = faults.get("operations")
+                self.assertEqual(server.wait(20), 137 if kill_at and operations >= kill_at else 143, server.tail())
+                faults.set(kill_at=0)
+                server.start()
+                with Client(server.address) as client:
+                    client.call("Maintenance.Alarm", action=0)
+                    self.check(client, acknowledged, kill_at)
+                return operations
+            finally:
+                server.close()
+
+    def check(self, client, acknowledged, kill_at):
+        revision = acknowledged.pop(b"", 0)
+        self.assertGreaterEqual(client.revision(), revision, f"killed before operation {kill_at}")
+        if client.revision() == revision or not revision:
+            for key, value in acknowledged.items():
+                kv = client.get(key)
+                self.assertEqual(kv and kv.value, value, f"{key}, killed before operation {kill_at}")
+        # The history that is left is whole, and agrees with the hash.
+        compacted = client.call("Maintenance.HashKV").compact_revision
+        with client.watch() as stream:
+            stream.create(b"\0", b"\0", start_revision=max(1, compacted))
+            last = client.put(b"end").header.revision
+            events = []
+            while not events or events[-1].kv.mod_revision < last:
+                events += stream.events(1)
+        found = sorted({event.kv.mod_revision for event in events if event.kv.mod_revision > compacted})
+        self.assertEqual(found, list(range(max(compacted, 1) + 1, last + 1)), f"killed before operation {kill_at}")
+
+    def test_killed_at_each_step(self):
+        total = self.attempt(0)
+        self.assertGreater(total, 100)
+        rng = random.Random(SEED)
+        print(f"{total} operations on the disk, killed before {self.POINTS} of them, seed {SEED}", flush=True)
+        for i in range(self.POINTS):
+            self.attempt(1 + (i * total + rng.randrange(total)) // self.POINTS)
 
 
 class CheckerItself(unittest.TestCase):
