@@ -1,9 +1,7 @@
 """Clients and watchers on a server, in one thread, and all they asked and were told."""
 
-import os
 import random
 import select
-import socket
 import time
 
 from harness import api, wire

@@ -13,7 +13,6 @@ import pathlib
 import subprocess
 import sys
 import time
-import unittest
 
 from harness import peers
 from harness.case import Case
