@@ -375,13 +375,33 @@ final class ConsensusLoop: @unchecked Sendable {
             let end = min(next + LogIndex(KeySpaceLimits.entriesPerPublication), range.upperBound)
             // A configuration change changes `raft` itself, so the chunk is a copy; the payloads are shared.
             for entry in raft.entries(next..<end) { apply(entry) }
-            retryWhileDiskIsFull("revision log") { try node.store.publish() }
+            publishChunk()
             next = end
         }
         applied = range.upperBound - 1
         raft.didApply(through: applied)
         node.consensus.update(applied: applied)
         node.metrics.server.proposalsApplied.set(applied)
+    }
+
+    /// Shows a chunk's changes to readers. As long as a full disk prevents that, its answers are set aside, beside those that tell
+    /// others of their time-outs: a client that was told of its write must not read the state before it.
+    private func publishChunk() {
+        var heldBack: [AnswerBatch]?
+        retryWhileDiskIsFull("revision log") {
+            do {
+                try node.store.publish()
+            } catch {
+                if heldBack == nil {
+                    heldBack = answers
+                    answers = node.loops.map { _ in AnswerBatch() }
+                }
+                throw error
+            }
+        }
+        guard let heldBack else { return }
+        deliver()
+        answers = heldBack
     }
 
     private func apply(_ entry: Entry) {

@@ -317,7 +317,8 @@ class Watching(Peer):
 class Run:
     """A server under load for some seconds, with what is done to it meanwhile: `events` are (second, function)."""
 
-    def __init__(self, server, seed, clients=8, seconds=8.0, events=(), watchers=None, compacts=False, value_bytes=(8, 60), leases=True):
+    def __init__(self, server, seed, clients=8, seconds=8.0, events=(), watchers=None, compacts=False, value_bytes=(8, 60), leases=True, least=200):
+        self.least = least
         self.server, self.rng = server, random.Random(f"run {seed}")
         self.poll, self.by_descriptor = select.poll(), {}
         self.workload = Workload(seed, value_bytes, leases)
@@ -345,7 +346,8 @@ class Run:
     def run(self):
         began = time.monotonic()
         events, compact_at = list(self.events), 0.5
-        while (now := time.monotonic() - began) < self.seconds or events:
+        # On a slow machine longer, until enough has happened.
+        while (now := time.monotonic() - began) < self.seconds or events or now < 10 * self.seconds and not self.is_enough():
             if events and now >= events[0][0]:
                 events.pop(0)[1]()
             if self.compacts and now >= compact_at:
@@ -365,6 +367,9 @@ class Run:
         for peer in (*self.clients, *self.watchers):
             peer.disconnect()
         return self
+
+    def is_enough(self):
+        return len(self.operations) > self.least and sum(op.acknowledged for op in self.operations) > self.least
 
     def lagging(self):
         return [w for w in self.watchers if w.reached < self.last and (w.progress or w is self.audit)]

@@ -28,13 +28,13 @@ SEED = int(os.environ.get("MARTLET_SEED", time.time_ns() // 1000 % 1_000_000_000
 
 
 class Recorded(Case):
-    def judge(self, run, least=200):
+    def judge(self, run):
         acknowledged = sum(op.acknowledged for op in run.operations)
         events = sum(len(piece[2]) for watcher in run.watchers for piece in watcher.seen.pieces if piece[0] == "events")
         print(f"{acknowledged} operations, {run.uncertain} of unknown outcome, {run.last} revisions, {events} events seen", flush=True)
         found = run.complaints()
         self.assertFalse(found, f"seed {self.seed}: {len(found)} complaints\n" + "\n".join(found[:12]) + "\n" + run.server.tail(8))
-        self.assertGreater(acknowledged, least)
+        self.assertGreater(acknowledged, run.least)
 
     def record(self, server, events=(), seconds=6, **options):
         self.seed = SEED + sum(self.id().encode())
@@ -79,7 +79,7 @@ class Faultless(Recorded):
             self.skipTest("no real etcd in the cache")
         with Server(binary=peers.etcd()) as server:
             self.judge(self.record(server, [(1, lambda: server.process.send_signal(signal.SIGSTOP)),
-                                            (1.7, lambda: server.process.send_signal(signal.SIGCONT))], seconds=4), least=100)
+                                            (1.7, lambda: server.process.send_signal(signal.SIGCONT))], seconds=4))
 
 
 def register_steps(run, key, values):
@@ -149,10 +149,10 @@ class Disk(Recorded):
         if server.process.poll() is not None:
             server.start()
 
-    def with_faults(self, faults_at, least=200, injects=True, **options):
+    def with_faults(self, faults_at, injects=True, **options):
         with Faults() as faults, Server(env=faults.environment) as server:
             run = self.record(server, faults_at(server, faults), **options)
-            self.judge(run, least)
+            self.judge(run)
             if injects:
                 self.assertGreater(faults.get("failures"), 0, "no call to the disk failed")
             self.assertGreater(faults.get("syncs"), 10, "the library of faults is not in use")
