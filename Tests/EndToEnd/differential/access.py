@@ -50,7 +50,7 @@ def claim_request(r, state):
     if not known:
         return None
     lease = r.choice(known)
-    name, key = b"lock %d" % lease, b"lock %d/%x" % (lease, lease & (2**64 - 1))
+    name, key = b"lock %d" % lease, b"lock %d/%x" % (lease, lease)
     leader = api.v3electionpb.LeaderKey(name=name, key=key, rev=r.choice([*state.claims.values(), state.revision, 0]), lease=lease)
     return r.choice([
         ("Lock.Lock", api.v3lockpb.LockRequest(name=name, lease=lease)),
