@@ -19,14 +19,15 @@ extension ApplyHarness {
                 let sink = ByteSink()
                 let request: TxnRequest
                 do throws(ProtobufError) { request = try TxnRequest(decoding: bytes) } catch { throw error.callError }
+                let before = store.currentRevision
                 let sliced = readInSlices(bytes)
                 let revision: Int64
                 do throws(CallError) { (revision, _) = try store.readTxn(request, to: sink) } catch {
-                    #expect(sliced == .failure(error), "in slices, \(txn)")
+                    if store.currentRevision == before { #expect(sliced == .failure(error), "in slices, \(txn)") }
                     throw error
                 }
-                // Both ways of evaluation write the same bytes.
-                #expect(sliced == .success(sink.array()), "in slices, \(txn)")
+                // Both ways of evaluation write the same bytes of the same state.
+                if revision == before { #expect(sliced == .success(sink.array()), "in slices, \(txn)") }
                 let answer = ByteSink()
                 keySpace.headers.append(to: answer, revision: revision, term: KeySpaceModel.term)
                 answer.append(sink.bytes)
@@ -41,7 +42,6 @@ extension ApplyHarness {
         Swift.Result { () throws(CallError) in
             let reading = try TxnReading(store, copying: bytes)
             while try !reading.step() {}
-            #expect(reading.revision == store.currentRevision)
             return reading.sink.array()
         }
     }
