@@ -70,7 +70,9 @@ let package = Package(
         .testTarget(name: "RaftTests", dependencies: ["Raft"], exclude: ["Scripts"]),
         .testTarget(name: "StorageTests", dependencies: ["Storage", "StorageSimulation"]),
         .testTarget(name: "KeySpaceTests", dependencies: ["KeySpace", "StorageSimulation"]),
-        .testTarget(name: "TransportTests", dependencies: ["Transport"]),
+        .testTarget(
+            name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
+            exclude: ["Corpus"]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
     ],

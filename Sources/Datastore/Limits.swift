@@ -35,6 +35,8 @@ enum ServerLimits {
     static let connectionsMax = 65_536
     /// The part of them (one in so many) that each port has which is not the clients'.
     static let otherListenersShare = 8
+    /// Answers of applied entries that are gathered before they are handed to the event loop; one answer may be longer.
+    static let answerBatchBytesMax = 8 << 20
     /// Wait before a failed write of the store is tried again while the disk is full.
     static let diskFullRetryNanoseconds: UInt64 = 500_000_000
     /// Simple tokens kept at a time; beyond, the one that would expire first is forgotten.

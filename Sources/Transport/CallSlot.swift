@@ -83,6 +83,8 @@ struct CallSlot {
     var unconsumed = 0
 
     var output = OutputQueue()
+    /// When the peer last took something of an answer that is made while it is sent, or when that was queued.
+    var sourceReadAt: UInt64 = 0
 
     /// Text for grpc-message.
     var statusText = ""

@@ -60,12 +60,24 @@ public enum TransportLimits {
     /// When so much was held and nearly all of it is gone, the allocator is asked to return memory to the system.
     public static let heldBytesKept = 64 << 20
 
+    // Long work
+
+    /// Time for slices of long work in one turn of an event loop; then its sockets are served.
+    public static let sliceTurnNanoseconds: UInt64 = 1_000_000
+    /// From the end of one such turn to the next. It only has to lie in the future when the loop looks at its tasks.
+    public static let sliceGapNanoseconds: Int64 = 20_000
+
     // Time
 
     /// From accept to the first complete request head or HTTP/2 preface (grpc-go's connection time-out).
     public static let handshakeSeconds: Int64 = 120
     /// HTTP/1: from the first byte of a request to the end of its headers.
     public static let readHeaderSeconds: Int64 = 300
+    /// An answer that is made while it is sent holds a revision of the store against compaction. When its peer takes
+    /// nothing of it for so long, its stream is reset.
+    public static let stalledAnswerSeconds: Int64 = 300
+    /// How often such answers are looked for.
+    public static let stalledSweepNanoseconds: UInt64 = 5_000_000_000
     /// grpc-timeout values are cut to this, so that sums of nanoseconds do not overflow.
     public static let deadlineNanosecondsMax: UInt64 = 1 << 62
 

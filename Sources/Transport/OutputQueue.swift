@@ -38,6 +38,8 @@ struct OutputQueue {
     private(set) var pieceCount = 0
     /// Bytes that the queued pieces keep in memory; a source counts nothing.
     private(set) var heldBytes = 0
+    /// Sources that are queued.
+    private(set) var sourceCount = 0
 
     private static let ringKept = 64
 
@@ -89,6 +91,7 @@ struct OutputQueue {
     mutating func append(_ source: any BodySource, length: Int) {
         precondition(length > 0)
         let box = SourceBox(source)
+        sourceCount += 1
         push(OutputPiece(kind: .source, object: Unmanaged.passRetained(box).toOpaque(), start: 0, end: length, capacity: 0))
     }
 
@@ -215,12 +218,13 @@ struct OutputQueue {
         pieceCount -= 1
     }
 
-    private func release(_ piece: OutputPiece, unfinished: Bool) {
+    private mutating func release(_ piece: OutputPiece, unfinished: Bool) {
         switch piece.kind {
         case .arena: break
         case .block: free(piece.object)
         case .shared: Unmanaged<SharedBytes>.fromOpaque(piece.object.unsafelyUnwrapped).release()
         case .source:
+            sourceCount -= 1
             let box = Unmanaged<SourceBox>.fromOpaque(piece.object.unsafelyUnwrapped).takeRetainedValue()
             if unfinished { box.source.cancelled() }
         }

@@ -28,6 +28,8 @@ public struct ServerConfiguration: Sendable {
     public var handshakeTimeout: Duration = .seconds(TransportLimits.handshakeSeconds)
     /// HTTP/1: time for the headers of one request.
     public var readHeaderTimeout: Duration = .seconds(TransportLimits.readHeaderSeconds)
+    /// An answer that is made while it is sent ends when its peer has taken nothing of it for so long.
+    public var stalledAnswerTimeout: Duration = .seconds(TransportLimits.stalledAnswerSeconds)
     public var httpBodyBytesMax = TransportLimits.httpBodyBytesMax
     /// Request metadata kept beside the well-known names (lower case), read with `MetadataName.registered`.
     public var metadataNames: [String] = []

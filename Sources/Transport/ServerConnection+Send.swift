@@ -59,7 +59,10 @@ extension ServerConnection {
             source.cancelled()
             return false
         }
-        if length > 0 { slot.pointee.output.append(source, length: length) }
+        if length > 0 {
+            slot.pointee.sourceReadAt = loop.now
+            slot.pointee.output.append(source, length: length)
+        }
         return true
     }
 
@@ -147,7 +150,7 @@ extension ServerConnection {
 
     /// Queued messages of a call that fails are not sent: the peer has given up on them or must not get them.
     /// If part of one is on its way the stream can only be reset.
-    private func dropOutput(_ slot: UnsafeMutablePointer<CallSlot>) {
+    func dropOutput(_ slot: UnsafeMutablePointer<CallSlot>) {
         guard !slot.pointee.output.isEmpty else { return }
         if slot.pointee.flags.contains(.midMessage) { slot.pointee.flags.insert(.mustReset) }
         let held = slot.pointee.output.heldBytes
@@ -262,6 +265,7 @@ extension ServerConnection {
             }
         }
         lastReadCall = index
+        if count > 0, slot.pointee.output.sourceCount > 0 { slot.pointee.sourceReadAt = loop.now }
         let sent = held - slot.pointee.output.heldBytes
         queuedBytes -= sent
         loop.counters.queuedBytes.add(-sent)

@@ -189,10 +189,7 @@ final class ServerConnection: ChannelDuplexHandler {
             if !wasFull { break }
             if turn >= TransportLimits.outputTurnBytes {
                 // The other connections' turn; this one goes on in the next.
-                let loop = loop
-                let this = Unmanaged.passRetained(self)
-                nonisolated(unsafe) let reference = this
-                loop.eventLoop.execute { loop.batch { loop.markDirty(reference.takeRetainedValue()) } }
+                loop.later { [self] in loop.markDirty(self) }
                 break
             }
         }

@@ -40,6 +40,10 @@ public final class ServerLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var inBatch = false
     @exclusivity(unchecked) private var isEndingBatch = false
     private var flushScheduled = false
+    /// When stalled answers are looked for again.
+    var nextStalledSweep: UInt64 = 0
+    /// Long work that waits for its turn.
+    @exclusivity(unchecked) var slices = SliceQueue()
     @exclusivity(unchecked) private var dirty: [ServerConnection] = []
     @exclusivity(unchecked) private var dirtyLocals: [LocalCall] = []
     /// Where local calls read their output to. Taken when the first one does.
@@ -279,6 +283,8 @@ public final class ServerLoop: @unchecked Sendable {
     var deadlineCount: Int { deadlines.count }
 
     // MARK: Connections
+
+    var openConnections: [ServerConnection] { Array(connections.values) }
 
     func register(_ connection: ServerConnection) {
         connections[ObjectIdentifier(connection)] = connection

@@ -48,4 +48,8 @@ public final class LoopCounters: Sendable {
     public let connectionsRejected = LoopCounter()
     /// Of these, connections that held most when all together held too much (`TransportLimits.loopHeldBytesMax`).
     public let connectionsCut = LoopCounter()
+    /// Answers that were ended because their peer took nothing of them (`TransportLimits.stalledAnswerSeconds`).
+    public let answersStalled = LoopCounter()
+    /// Slices of long work that wait for their turn.
+    public let slicesWaiting = LoopCounter()
 }

@@ -374,9 +374,13 @@ final class ConsensusLoop: @unchecked Sendable {
         while next < range.upperBound {
             let end = min(next + LogIndex(KeySpaceLimits.entriesPerPublication), range.upperBound)
             // A configuration change changes `raft` itself, so the chunk is a copy; the payloads are shared.
-            for entry in raft.entries(next..<end) { apply(entry) }
+            for entry in raft.entries(next..<end) {
+                apply(entry)
+                next = entry.index + 1
+                if answers.contains(where: { $0.sink.count > ServerLimits.answerBatchBytesMax }) { break }
+            }
             publishChunk()
-            next = end
+            if answers.contains(where: { $0.sink.count > ServerLimits.answerBatchBytesMax }) { deliver() }
         }
         applied = range.upperBound - 1
         raft.didApply(through: applied)

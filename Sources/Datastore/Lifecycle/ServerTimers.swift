@@ -43,7 +43,11 @@ final class ServerTimers: @unchecked Sendable {
 
     private func tick() {
         for (index, loop) in node.loops.enumerated() {
-            node.serverLoop(index).execute { loop.watches.tick(now: monotonicNow()) }
+            let serverLoop = node.serverLoop(index)
+            serverLoop.execute {
+                loop.watches.tick(now: monotonicNow())
+                serverLoop.cutStalledAnswers()
+            }
         }
         compact()
         checkpointLeases()

@@ -43,6 +43,9 @@ enum MetricsWiring {
         let cut = metrics.registry.gauge(
             "martlet_connections_cut", help: "Connections closed since start because they held most when memory for peers was used up.")
         let snapshots = metrics.registry.gauge("martlet_snapshots_in_flight", help: "Snapshot streams being sent.")
+        let stalled = metrics.registry.gauge(
+            "martlet_answers_stalled", help: "Answers ended since start because their client took nothing of them.")
+        let slices = metrics.registry.gauge("martlet_long_work_slices", help: "Slices of long work that wait for their turn.")
         let keys = metrics.mvcc.keys
         let loops = transport.loops
         metrics.registry.beforeScrape {
@@ -58,6 +61,8 @@ enum MetricsWiring {
             rejected.set(loops.reduce(0) { $0 + $1.counters.connectionsRejected.value })
             cut.set(loops.reduce(0) { $0 + $1.counters.connectionsCut.value })
             snapshots.set(node.snapshots.running)
+            stalled.set(loops.reduce(0) { $0 + $1.counters.answersStalled.value })
+            slices.set(loops.reduce(0) { $0 + $1.counters.slicesWaiting.value })
             keys.set(store.statistics.liveKeys)
         }
     }

@@ -133,7 +133,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         do throws(CallError) {
             while try !reading.step() {
                 guard monotonicNow() >= sliceEnd else { continue }
-                return call.loop.execute { [self] in
+                return call.loop.later { [self] in
                     if call.isAlive { advance(call, running) }
                 }
             }
@@ -142,17 +142,29 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         } catch {
             return call.fail(error)
         }
-        answer(call, reading.sink, revision: reading.revision, ranges: reading.counts.count)
-        note(call, running.request.bytes, since: running.start, counts: reading.counts, size: reading.sink.count)
+        if reading.encodedLength > ServerLimits.rangeInlineBytesMax {
+            count(ranges: reading.counts.count)
+            let body = TxnBody(reading, node: node)
+            call.reply(length: body.length, source: body)
+        } else {
+            let sink = ByteSink(capacity: 1024)
+            do { try reading.write(to: sink) } catch { return call.fail(node.readFailed(error)) }
+            answer(call, sink, revision: reading.revision, ranges: reading.counts.count)
+        }
+        note(call, running.request.bytes, since: running.start, counts: reading.counts, size: reading.encodedLength)
     }
 
     private func answer(_ call: Call, _ sink: ByteSink, revision: Int64, ranges: Int) {
-        node.metrics.mvcc.ranges.add(ranges)
-        if ranges > 1 { node.metrics.mvcc.transactions.increment() }
+        count(ranges: ranges)
         call.reply { reply in
             node.headers.append(to: reply, revision: revision, term: node.consensus.term)
             reply.append(sink.bytes)
         }
+    }
+
+    private func count(ranges: Int) {
+        node.metrics.mvcc.ranges.add(ranges)
+        if ranges > 1 { node.metrics.mvcc.transactions.increment() }
     }
 
     private func note(_ call: Call, _ bytes: UnsafeRawBufferPointer, since start: UInt64, counts: [Int], size: Int) {

@@ -87,7 +87,7 @@ final class HashKVMethod: MethodHandler {
         let job = box.job
         do {
             guard try job.isDone || job.step() else {
-                return call.loop.execute { self.advance(call, box, began: began) }
+                return call.loop.later { self.advance(call, box, began: began) }
             }
         } catch {
             return call.fail(node.readFailed(error))

@@ -11,7 +11,7 @@ enum RangeReply {
         guard answer.isReady else {
             // The answer pins its revision, so later slices see the same state.
             let pending = PendingAnswer(answer, origin.kept())
-            call.loop.execute { continueWalk(pending, call, node) }
+            call.loop.later { continueWalk(pending, call, node) }
             return
         }
         respond(answer, call, node)

@@ -102,8 +102,7 @@ private final class RangeStreamState {
 
     /// In a turn of its own: the transport, which has just read the end of a message, takes no other then.
     private func again(on call: Call) {
-        nonisolated(unsafe) let this = self
-        call.loop.execute { this.go(on: call) }
+        call.loop.later { self.go(on: call) }
     }
 
     private func sendSingleKey(on call: Call) {

@@ -67,11 +67,10 @@ final class WatchLoop {
     func pump() {
         guard hub.hasWork, !isSliceScheduled else { return }
         isSliceScheduled = true
-        nonisolated(unsafe) let this = self
-        loop.execute {
-            this.isSliceScheduled = false
-            this.hub.runSlice()
-            this.pump()
+        loop.later { [self] in
+            isSliceScheduled = false
+            hub.runSlice()
+            pump()
         }
     }
 

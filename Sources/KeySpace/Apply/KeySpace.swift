@@ -33,6 +33,8 @@ public final class KeySpace: @unchecked Sendable {
     let valueScratch = ByteSink(capacity: 4096)
     private let headerScratch = ByteSink(capacity: 64)
     private lazy var txn = TxnApply(self)
+    /// Bytes of stored records in the answer that is being made, or more than there may be.
+    private var answerBytes = 0
 
     public init(
         store: MVCCStore, leases: LeaseStore, cluster: ClusterState, headers: ResponseHeaderEncoder, quota: Int?,
@@ -76,6 +78,7 @@ public final class KeySpace: @unchecked Sendable {
     public func apply(_ request: InternalRequest, entry: Entry, currentTerm: Term, to sink: ByteSink?) -> ApplyOutcome {
         guard let kind = request.kind else { return .failed(CallError(.unknown, "etcdserver: unknown request")) }
         term = currentTerm
+        answerBytes = 0
         let mark = sink?.count ?? 0
         store.beginEntry(raftIndex: entry.index, term: entry.term)
         defer {
@@ -183,6 +186,21 @@ public final class KeySpace: @unchecked Sendable {
         return outcome
     }
 
+    /// Whether stored records of so many bytes still fit the running answer. A transaction of a few bytes may ask for
+    /// the whole store many times over, and its answer is made in memory.
+    func fitsAnswer(_ bytes: Int) -> Bool {
+        answerBytes += bytes
+        return answerBytes <= KeySpaceLimits.answerBytesMax
+    }
+
+    /// An answer that does not fit is an error, but what it would have told of has happened: as when etcd cannot send
+    /// an answer for its length.
+    private func checkAnswer() throws(CallError) {
+        let limit = KeySpaceLimits.answerBytesMax
+        guard answerBytes > limit else { return }
+        throw CallError(.resourceExhausted, "trying to send message larger than max (\(answerBytes) vs. \(limit))")
+    }
+
     private func applyDelete(_ delete: DeleteRangeRequest, to sink: ByteSink?) throws(CallError) -> ApplyOutcome {
         try delete.validate()
         try checkAlarms(growing: false)
@@ -190,8 +208,10 @@ public final class KeySpace: @unchecked Sendable {
         let (deleted, revision) = try executeDelete(delete, previous: delete.wantsPrevious && sink != nil ? scratch : nil)
         if let sink {
             headers.append(to: sink, revision: revision, term: term)
+            try checkAnswer()
             sink.field(2, deleted)
             sink.append(scratch.bytes)
+            scratch.clear(keeping: KeySpaceLimits.scratchBytesKept)
         }
         return .done
     }
@@ -207,6 +227,7 @@ public final class KeySpace: @unchecked Sendable {
         // The header carries the revision after the transaction, so it is written last and moved to the front.
         let start = sink.count
         try txn.run(request, to: sink)
+        try checkAnswer()
         headerScratch.clear()
         headers.append(to: headerScratch, revision: revisionInTxn, term: term)
         sink.insert(headerScratch.bytes, at: start)
@@ -220,6 +241,7 @@ public final class KeySpace: @unchecked Sendable {
         let answer = try rangeInTxn(range)
         headers.append(to: sink, revision: revisionInTxn, term: term)
         write(answer, to: sink)
+        try checkAnswer()
         return .done
     }
 

@@ -9,6 +9,9 @@ public enum KeySpaceLimits {
     /// Levels of nested transactions, each of which is a recursion at every pass over the tree. Above what
     /// the default of `--max-txn-ops` allows; beyond: `too many operations in txn request`.
     static let transactionDepthMax = 256
+    /// Stored records in the answer to a write (the ranges of a transaction, previous values), which is made in memory.
+    /// Beyond: the write is done and its caller gets ResourceExhausted.
+    static let answerBytesMax = 64 << 20
     /// Learners of a cluster unless `--max-learners` says otherwise.
     public static let learnersMaxDefault = 1
     /// Longest TTL of a lease, in seconds.

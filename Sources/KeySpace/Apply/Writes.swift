@@ -26,7 +26,7 @@ extension KeySpace {
                 let record = valueScratch
                 record.clear(keeping: KeySpaceLimits.scratchBytesKept)
                 readRecord(old, into: record)
-                if let previous { previous.always(2, record.bytes) }
+                if let previous, fitsAnswer(record.count) { previous.always(2, record.bytes) }
                 if put.ignoreValue { value = KeyValueRecord.value(of: record.bytes) }
             }
         }
@@ -53,7 +53,7 @@ extension KeySpace {
         work.deletes += 1
         let deleted = store.deleteRange(key: delete.key, rangeEnd: delete.rangeEnd) { version in
             if version.lease != 0 { leases.detach(key: version.key.bytes, from: version.lease) }
-            if let previous {
+            if let previous, fitsAnswer(Int(version.location.length)) {
                 record.clear(keeping: KeySpaceLimits.scratchBytesKept)
                 readRecord(version, into: record)
                 previous.always(3, record.bytes)
@@ -78,8 +78,9 @@ extension KeySpace {
         }
     }
 
-    /// Writes an answer that was made inside the open entry.
+    /// Writes an answer that was made inside the open entry, if there is room for it.
     func write(_ answer: RangeAnswer, to sink: ByteSink) {
+        guard fitsAnswer(answer.encodedLength) else { return }
         do { try answer.write(to: sink) } catch {
             diskFailed(error)
         }

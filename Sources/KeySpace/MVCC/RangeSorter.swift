@@ -23,11 +23,15 @@ struct RangeSorter {
     /// Slots in their final order.
     var sorted: [UInt32] = []
     let wanted: Int
+    /// Work of the running slice, in comparisons; one that has to read records counts for many.
+    var work = 0
 }
 
 extension RangeCursor {
-    /// Work units of one slice of sorting.
-    private static let sortBudget = 2048
+    /// Comparisons of one slice of sorting.
+    private static let sortBudget = 8192
+    /// What a comparison costs that reads two records.
+    private static let readingWork = 64
     /// Values read by one slice of a sort by value.
     private static let valueBudget = 64
 
@@ -55,23 +59,22 @@ extension RangeCursor {
             case .loading: try loadHeads()
             case .heapifying(let next):
                 var index = next
-                var budget = RangeCursor.sortBudget
-                while index >= 0, budget > 0 {
+                sorter!.work = 0
+                while index >= 0, sorter!.work < RangeCursor.sortBudget {
                     try siftDown(index)
                     index -= 1
-                    budget -= 1
                 }
                 sorter!.phase = index < 0 ? .popping : .heapifying(next: index)
             case .popping:
-                var budget = RangeCursor.sortBudget
-                while sorter!.sorted.count < sorter!.wanted, budget > 0 {
+                sorter!.work = 0
+                while sorter!.sorted.count < sorter!.wanted, sorter!.work < RangeCursor.sortBudget {
                     sorter!.sorted.append(sorter!.items[0].slot)
                     let last = sorter!.items.removeLast()
                     if !sorter!.items.isEmpty {
                         sorter!.items[0] = last
                         try siftDown(0)
                     }
-                    budget -= 1
+                    sorter!.work += 1
                 }
                 if sorter!.sorted.count == sorter!.wanted { endSort() }
             }
@@ -85,6 +88,8 @@ extension RangeCursor {
     private func endSort() {
         slots = sorter!.sorted
         sorter = nil
+        staged.clear(keeping: StoreLimits.stagedBytesKept)
+        scratch.clear(keeping: StoreLimits.stagedBytesKept)
         keyValueCount = slots.count
         // One sum over pinned versions; the lock is given back in between.
         var index = 0
@@ -144,11 +149,12 @@ extension RangeCursor {
     }
 
     private func comesFirst(_ a: RangeSorter.Item, _ b: RangeSorter.Item) throws(StorageError) -> Bool {
+        sorter!.work += 1
         if a.head != b.head { return (a.head < b.head) != sorter!.descending }
         guard case .by(.value, _) = plan.order else { return false }
-        let left = ByteSink(capacity: 1024)
-        let right = ByteSink(capacity: 1024)
-        let order = compareKeys(try readValue(a.slot, into: left), try readValue(b.slot, into: right))
+        sorter!.work += RangeCursor.readingWork
+        // Nothing is being read while the answer is still sorted, so these are free.
+        let order = compareKeys(try readValue(a.slot, into: staged), try readValue(b.slot, into: scratch))
         return sorter!.descending ? order > 0 : order < 0
     }
 

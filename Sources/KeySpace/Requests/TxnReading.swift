@@ -1,36 +1,36 @@
-// A transaction that only reads and may read much: at one pinned revision, a slice at a time, so that a loop that
-// evaluates it serves others in between.
+// A transaction that only reads and may read much: at one pinned revision, walked a slice at a time, so that a loop that
+// evaluates it serves others in between, and made while it is sent, because a few bytes of request may ask for the whole
+// store many times over.
 
 import Storage
 import Wire
 
-/// Used by one thread at a time.
+/// The fields of a TxnResponse after the header. Used by one thread at a time; pins its revision while it lives.
 public final class TxnReading {
-    private enum Stage {
-        case next
-        /// Its length is being found.
-        case walking(RangeAnswer)
-        case copying(RangeCursor, remaining: Int)
-    }
-
     private let store: MVCCStore
-    /// Keeps the bytes that the views below point into.
+    /// Keeps the bytes that single-key answers refer to.
     private let request: SharedBytes
     private let snapshot: ReadSnapshot
+    private let succeeded: Bool
     private var operations: [RangeRequest] = []
-    private var position = 0
-    private var stage = Stage.next
-    /// The fields of the TxnResponse after the header.
-    public let sink = ByteSink(capacity: 4096)
-    /// Keys in the answer of each range that is finished.
-    public private(set) var counts: [Int] = []
+    private var answers: [RangeAnswer] = []
+    /// What stands before each answer: tags, lengths, its own header.
+    private var heads: [[UInt8]] = []
+    private var length = 0
+
+    // Reading: an operation's head, then its answer.
+    private var nextAnswer = 0
+    private let staged = ByteSink(capacity: 64)
+    private var stagedOffset = 0
+    private var body: RangeCursor?
 
     /// The largest message that clients take; beyond, the call fails as gRPC fails it.
     public static let answerBytesMax = Int(Int32.max)
-    /// Bytes that one slice copies.
-    private static let sliceBytes = 256 << 10
 
     public var revision: Int64 { snapshot.revision }
+
+    /// Keys in the answer of each range that is walked.
+    public var counts: [Int] { answers.prefix(heads.count).map { $0.keyValueCount } }
 
     /// Evaluates the compares and checks the ranges' revisions.
     ///
@@ -41,66 +41,85 @@ public final class TxnReading {
         snapshot = store.snapshot()
         let txn: TxnRequest
         do throws(ProtobufError) { txn = try TxnRequest(decoding: request.bytes) } catch { throw error.callError }
-        let succeeded = try store.holds(txn, in: snapshot)
+        succeeded = try store.holds(txn, in: snapshot)
         var ranges: [RangeRequest] = []
-        let (store, snapshot) = (store, snapshot)
+        let snapshot = snapshot
         try txn.branch(succeeded).forEach { (bytes) throws(CallError) in
             let range = try MVCCStore.range(bytes)
             try store.checkTransactionRevision(range.revision, in: snapshot)
             ranges.append(range)
         }
         operations = ranges
-        sink.field(2, succeeded)
     }
 
-    /// One bounded piece of work; true when the answer is complete.
+    /// One bounded piece of the walk that finds counts and lengths; true when the answer can be read.
     public func step() throws(CallError) -> Bool {
-        switch stage {
-        case .next:
-            guard position < operations.count else { return true }
-            let answer = try store.range(operations[position], in: snapshot)
-            position += 1
-            try take(answer)
-        case .walking(let answer):
-            answer.cursor?.step()
-            try take(answer)
-        case .copying(let cursor, let remaining):
-            let copied: Int
-            do throws(StorageError) {
-                copied = try cursor.read(into: sink, upTo: min(remaining, Self.sliceBytes))
-            } catch {
-                throw CallError(decodingOrReading: error)
-            }
-            precondition(copied > 0 || remaining == 0, "an answer is shorter than was announced")
-            stage = remaining == copied ? .next : .copying(cursor, remaining: remaining - copied)
+        if heads.count < answers.count {
+            answers[heads.count].cursor?.step()
+        } else if answers.count < operations.count {
+            answers.append(try store.range(operations[answers.count], in: snapshot))
         }
-        if case .next = stage { return position == operations.count }
-        return false
+        if heads.count < answers.count, answers[heads.count].isReady { try addHead(answers[heads.count].encodedLength) }
+        return heads.count == operations.count
     }
 
-    private func take(_ answer: RangeAnswer) throws(CallError) {
-        guard answer.isReady else {
-            stage = .walking(answer)
-            return
-        }
-        counts.append(answer.keyValueCount)
+    private func addHead(_ body: Int) throws(CallError) {
         let header = varintFieldSize(UInt64(bitPattern: snapshot.revision))
-        let size = lengthDelimitedSize(header) + answer.encodedLength
-        guard sink.count + size + 32 <= Self.answerBytesMax else {
+        let size = lengthDelimitedSize(header) + body
+        let head = ByteSink(capacity: 64)
+        head.tag(3, .bytes)
+        head.varint(UInt64(lengthDelimitedSize(size)))
+        head.tag(1, .bytes)
+        head.varint(UInt64(size))
+        ResponseHeaderEncoder.appendInner(to: head, revision: snapshot.revision)
+        heads.append(head.array())
+        length += head.count + body
+        guard length + 32 <= Self.answerBytesMax else {
             throw CallError(
-                .resourceExhausted, "grpc: trying to send message larger than max (\(sink.count + size) vs. \(Self.answerBytesMax))")
+                .resourceExhausted, "grpc: trying to send message larger than max (\(length) vs. \(Self.answerBytesMax))")
         }
-        sink.tag(3, .bytes)
-        sink.varint(UInt64(lengthDelimitedSize(size)))
-        sink.tag(1, .bytes)
-        sink.varint(UInt64(size))
-        ResponseHeaderEncoder.appendInner(to: sink, revision: snapshot.revision)
-        if let cursor = answer.cursor {
-            stage = .copying(cursor, remaining: answer.encodedLength)
-        } else {
-            do throws(StorageError) { try answer.write(to: sink) } catch { throw CallError(decodingOrReading: error) }
-            stage = .next
+    }
+
+    /// Length of everything that `write` or `read` produces, once the walk is done.
+    public var encodedLength: Int {
+        precondition(heads.count == operations.count, "an answer's length is asked for before it is known")
+        return length + (succeeded ? 2 : 0)
+    }
+
+    /// Writes the whole answer.
+    public func write(to sink: ByteSink) throws(StorageError) {
+        sink.field(2, succeeded)
+        for (head, answer) in zip(heads, answers) {
+            sink.append(head)
+            try answer.write(to: sink)
         }
+    }
+
+    /// Fills `buffer` with the next bytes of the answer; fewer only at its end.
+    public func read(into buffer: GappedBuffer) throws(StorageError) -> Int {
+        if nextAnswer == 0, staged.count == 0 { staged.field(2, succeeded) }
+        var written = 0
+        while written < buffer.count {
+            if stagedOffset < staged.count {
+                let count = min(staged.count - stagedOffset, buffer.count - written)
+                buffer.copy(UnsafeRawBufferPointer(start: staged.base + stagedOffset, count: count), to: written)
+                stagedOffset += count
+                written += count
+            } else if let cursor = body {
+                let count = try cursor.read(into: buffer.suffix(from: written))
+                written += count
+                if count == 0 || cursor.isExhausted { body = nil }
+            } else if nextAnswer < answers.count {
+                staged.clear(keeping: StoreLimits.stagedBytesKept)
+                stagedOffset = 0
+                staged.append(heads[nextAnswer])
+                if let cursor = answers[nextAnswer].cursor { body = cursor } else { try answers[nextAnswer].write(to: staged) }
+                nextAnswer += 1
+            } else {
+                break
+            }
+        }
+        return written
     }
 }
 

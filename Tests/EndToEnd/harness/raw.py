@@ -107,6 +107,7 @@ class Peer:
         self.is_closed = False
         self._frames, self._position = [], 0
         self._windows, self._first_window, self._windows_seen = {}, 65_535, 0
+        self._sorted, self._fields, self._bodies, self._ended, self._reset = 0, {}, {}, set(), set()
         self._decoder = hpack.Decoder()
         self._decoder.max_header_list_size = 1 << 20
         if first:
@@ -213,20 +214,29 @@ class Peer:
                 return None
 
     def ended(self, stream, seconds=30):
-        """Waits for the end of a stream; its fields (None if it was reset) and its body."""
-        last = self.until(lambda f: f.stream == stream and (f.kind == RST_STREAM or f.kind in (DATA, HEADERS) and f.flags & END_STREAM), seconds)
-        body = b"".join(f.payload for f in self.frames() if f.kind == DATA and f.stream == stream)
-        if last is None:
-            raise AssertionError(f"stream {stream} did not end (closed: {self.is_closed}); last frames: {self.frames()[-4:]}")
-        fields = {}
-        # Every header block goes through the one decoder, in order.
-        for item in self.frames()[getattr(self, "_decoded", 0):]:
+        """Waits for the end of a stream; its fields (None if it was reset without any) and its body."""
+        end = time.monotonic() + seconds
+        while True:
+            self._sort_frames()
+            if stream in self._ended:
+                fields = self._fields.get(stream)
+                return (fields or {}) if stream not in self._reset or fields else None, bytes(self._bodies.get(stream, b""))
+            if time.monotonic() > end or (not self.read(min(1, max(0, end - time.monotonic()))) and self.is_closed):
+                raise AssertionError(f"stream {stream} did not end (closed: {self.is_closed}); last frames: {self.frames()[-4:]}")
+
+    def _sort_frames(self):
+        """Puts what has come to its streams. Header blocks go through the one decoder in order."""
+        frames = self.frames()
+        for item in frames[self._sorted:]:
             if item.kind == HEADERS:
-                self._fields = getattr(self, "_fields", {})
                 self._fields.setdefault(item.stream, {}).update(self._decoder.decode(item.payload))
-        self._decoded = len(self.frames())
-        fields = getattr(self, "_fields", {}).get(stream, {})
-        return (None if last.kind == RST_STREAM and "grpc-status" not in fields and ":status" not in fields else fields), body
+            elif item.kind == DATA:
+                self._bodies.setdefault(item.stream, bytearray()).extend(item.payload)
+            elif item.kind == RST_STREAM:
+                self._reset.add(item.stream)
+            if item.kind == RST_STREAM or item.kind in (DATA, HEADERS) and item.flags & END_STREAM:
+                self._ended.add(item.stream)
+        self._sorted = len(frames)
 
     def error(self):
         """The error code of the last GOAWAY, or None."""
