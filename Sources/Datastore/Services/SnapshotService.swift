@@ -48,7 +48,7 @@ final class HashMethod: MethodHandler {
         guard call.isAlive else { return }
         do {
             if try pass.content.step(into: pass.hash) {
-                return call.loop.execute { self.advance(call, pass, began: began) }
+                return call.loop.later { self.advance(call, pass, began: began) }
             }
         } catch {
             return call.fail(node.readFailed(error))
