@@ -22,6 +22,10 @@ public enum TransportLimits {
     /// RST_STREAM frames from a client: 5,000 cancelled calls at once are normal, a sustained flood is not.
     public static let resetBurst: UInt64 = 100_000
     public static let resetsPerSecond: UInt64 = 10_000
+    /// Streams whose windows SETTINGS of a client may move, at once and in a second (50 ns each). Thousands of streams
+    /// and some dozen changes are normal; 10,000 changes with 50,000 streams would stop an event loop for half a minute.
+    public static let windowUpdatesBurst = 4_000_000
+    public static let windowUpdatesPerSecond = 1_000_000
     /// PING and SETTINGS acknowledgements waiting in one session: one read of 64 KiB holds 3,855 pings.
     public static let acknowledgementsQueuedMax = 16_384
     /// Frames waiting behind a socket that takes nothing more; beyond, the connection is not read from.

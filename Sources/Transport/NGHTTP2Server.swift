@@ -40,8 +40,10 @@ enum NGHTTP2Server {
             connection(user)._withUnsafeGuaranteedRef { $0.onHeader(name.unsafelyUnwrapped, value.unsafelyUnwrapped) }
         }
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
-            connection(user)._withUnsafeGuaranteedRef { $0.onFrame(frame.unsafelyUnwrapped) }
-            return 0
+            connection(user)._withUnsafeGuaranteedRef {
+                $0.onFrame(frame.unsafelyUnwrapped)
+                return $0.stopsParsing ? NGHTTP2_ERR_CALLBACK_FAILURE.rawValue : 0
+            }
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { session, _, stream, bytes, length, user in
             connection(user)._withUnsafeGuaranteedRef {

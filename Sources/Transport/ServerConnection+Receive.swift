@@ -23,16 +23,23 @@ extension ServerConnection {
             if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
                 sendFinalGoaway()
             } else if !pings.pinged(now: loop.now, openCalls: openCalls) {
-                tooManyPings()
+                calmDown("too_many_pings")
+            }
+        case NGHTTP2_SETTINGS where header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0:
+            let entries = UnsafeBufferPointer(start: frame.pointee.settings.iv, count: frame.pointee.settings.niv)
+            let changes = entries.count { $0.settings_id == Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue) }
+            if !settings.windowChanged(times: changes, streams: openCalls, now: loop.now) {
+                calmDown("too_many_settings")
+                stopsParsing = true
             }
         default: break
         }
     }
 
-    private func tooManyPings() {
+    /// The peer asks for more than it may: it is told so, and the connection ends.
+    private func calmDown(_ text: StaticString) {
         guard closing == .no || closing == .draining else { return }
         loop.counters.connectionsRejected.add(1)
-        let text: StaticString = "too_many_pings"
         nghttp2_submit_goaway(
             session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nghttp2_session_get_last_proc_stream_id(session),
             NGHTTP2_ENHANCE_YOUR_CALM.rawValue, text.utf8Start, text.utf8CodeUnitCount)

@@ -53,6 +53,9 @@ final class ServerConnection: ChannelDuplexHandler {
     @exclusivity(unchecked) var writableCalls: [(call: UInt32, generation: UInt32)] = []
 
     @exclusivity(unchecked) var pings: PingPolicy
+    @exclusivity(unchecked) var settings: SettingsPolicy
+    /// The rest of the read is not wanted: the session ends in the middle of it.
+    @exclusivity(unchecked) var stopsParsing = false
     @exclusivity(unchecked) private var lastRead: UInt64
     private var keepaliveTask: Scheduled<Void>?
 
@@ -78,6 +81,7 @@ final class ServerConnection: ChannelDuplexHandler {
         self.remoteAddress = remoteAddress
         self.peer = peer
         pings = PingPolicy(endpoint.configuration.keepalive)
+        settings = SettingsPolicy(now: loop.now)
         lastRead = loop.now
     }
 

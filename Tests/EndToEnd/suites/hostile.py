@@ -184,7 +184,27 @@ class Floods(Hostile):
             burst = (raw.settings((raw.INITIAL_WINDOW, 70_000)) + raw.settings((raw.INITIAL_WINDOW, 60_000))) * 20_000
             peer.push(burst, 5)
             self.honest.proceed(1)
-            peer.close()
+            self.assertTrue(peer.wait_closed())
+            self.assertIn(peer.error(), (raw.ENHANCE_YOUR_CALM, None))
+
+    def test_a_busy_client_is_no_attacker(self):
+        """Go's clients measure bandwidth with a ping and a new window after each burst of data, on a hundred connections."""
+        peers = [self.peer() for _ in range(100)]
+        for number in range(30):
+            stream = 2 * number + 1
+            for peer in peers:
+                peer.send(raw.call(stream, KV + "Range", api.RangeRequest(key=b"honest")), raw.ping(number),
+                          *(raw.settings((raw.INITIAL_WINDOW, 65_535 + size)) for size in range(10)))
+            for peer in peers:
+                self.assertEqual(peer.ended(stream)[0]["grpc-status"], "0")
+        # Pings without data are counted, by the rule that those clients know.
+        self.assertEqual([peer.error() for peer in peers], [None] * 100)
+        # Thousands of streams and the changes of a window that grows.
+        peer = self.peer()
+        peer.send(b"".join(raw.headers(stream, raw.block(WATCH)) for stream in range(1, 10_001, 2)))
+        for shift in range(16, 31):
+            peer.send(raw.settings((raw.INITIAL_WINDOW, 1 << shift)))
+        self.assert_serves(peer, 10_003)
 
     def test_empty_headers_and_continuations(self):
         with self.attack(32):
