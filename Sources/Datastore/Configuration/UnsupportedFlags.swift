@@ -31,7 +31,7 @@ enum UnsupportedFlags {
 
     /// Flags without an occasion while there is one member.
     private static let idle: [String: String] = [
-        "corrupt-check-time": alone, "compact-hash-check-time": alone,
+        "compact-hash-check-time": alone,
         "downgrade-check-time": "a lone member has nothing to wait for",
         "raft-read-timeout": noPeers, "raft-write-timeout": noPeers,
         "initial-election-tick-advance": "a lone member does not wait for an election",
@@ -61,9 +61,9 @@ enum UnsupportedFlags {
     /// What turning a gate on or off does.
     static func effect(of gate: FeatureGate) -> FlagEffect {
         switch gate {
-        case .leaseCheckpoint: .acts
+        case .leaseCheckpoint, .initialCorruptCheck: .acts
         case .leaseCheckpointPersist: .idle(reason: "checkpoints are always stored, as in etcd from cluster version 3.6 on")
-        case .initialCorruptCheck, .compactHashCheck: .idle(reason: alone)
+        case .compactHashCheck: .idle(reason: alone)
         case .setMemberLocalAddr: .idle(reason: noPeers)
         case .fastLeaseKeepAlive: .idle(reason: "a lone member has applied what it has acknowledged")
         case .stopGRPCServiceOnDefrag: .ineffective(reason: "defragmentation does not block the service")

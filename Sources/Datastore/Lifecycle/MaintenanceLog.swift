@@ -27,6 +27,10 @@ enum MaintenanceLog {
             log.debug("collected garbage", [.int("segments", segments), .duration("took", took)])
         case .synced(_, let took):
             metrics.backend.commitDuration.observe(nanoseconds: took)
+        case .damaged(let error):
+            log.error(
+                "data on the disk is damaged: what is read from this segment may be wrong; replace this member or restore a snapshot",
+                .error(error.description))
         case .willRetry(let error):
             log.warn("store maintenance failed; it will be tried again", .error(error.description))
         case .failed(let error):

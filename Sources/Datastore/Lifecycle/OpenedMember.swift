@@ -124,7 +124,15 @@ final class OpenedMember: @unchecked Sendable {
             ? CompactionPace(
                 versions: Int(clamping: configuration.maintenance.compactionBatchLimit),
                 pauseNanoseconds: UInt64(max(0, configuration.maintenance.compactionSleepInterval.count))) : nil
-        maintenance = StoreMaintenance(store: store, pace: pace) { MaintenanceLog.write($0, log, metrics, store) }
+        if configuration.features.isOn(.initialCorruptCheck) {
+            log.info("starting initial corruption check", .string("local-member-id", memberID.description))
+            do { try store.verifyLog() } catch { throw StartError("found damage at the initial corruption check: \(error)") }
+            log.info("initial corruption checking passed; no corruption", .string("local-member-id", memberID.description))
+        }
+        let checkPeriod = configuration.maintenance.corruptCheckPeriod
+        maintenance = StoreMaintenance(
+            store: store, pace: pace, verificationInterval: checkPeriod > .zero ? UInt64(checkPeriod.count) : nil
+        ) { MaintenanceLog.write($0, log, metrics, store) }
 
         try Self.catchUp(wal, &contents, store, view, log)
         if configuration.backend.forcesNewCluster, isRestart {

@@ -46,6 +46,10 @@ enum MetricsWiring {
         let stalled = metrics.registry.gauge(
             "martlet_answers_stalled", help: "Answers ended since start because their client took nothing of them.")
         let slices = metrics.registry.gauge("martlet_long_work_slices", help: "Slices of long work that wait for their turn.")
+        let verified = metrics.registry.gauge(
+            "martlet_store_verified_bytes", help: "Bytes of the log read again since start and found right.")
+        let damaged = metrics.registry.gauge(
+            "martlet_store_damaged_segments", help: "Segments of the log in which damage was found since start.")
         let keys = metrics.mvcc.keys
         let loops = transport.loops
         metrics.registry.beforeScrape {
@@ -63,7 +67,10 @@ enum MetricsWiring {
             snapshots.set(node.snapshots.running)
             stalled.set(loops.reduce(0) { $0 + $1.counters.answersStalled.value })
             slices.set(loops.reduce(0) { $0 + $1.counters.slicesWaiting.value })
-            keys.set(store.statistics.liveKeys)
+            let statistics = store.statistics
+            verified.set(statistics.verifiedBytes)
+            damaged.set(statistics.damagedSegments)
+            keys.set(statistics.liveKeys)
         }
     }
 

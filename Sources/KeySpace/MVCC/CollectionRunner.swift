@@ -20,9 +20,9 @@ final class CollectionRunner {
     /// - Parameter isThorough: whatever is noticeably dead, as `Defragment` wants it.
     /// - Returns: whether there is anything to collect.
     @discardableResult
-    func begin(isThorough: Bool) -> Bool {
+    func begin(isThorough: Bool, except damaged: Set<UInt32> = []) -> Bool {
         guard !isRunning else { return true }
-        let victims = store.log.victims(isThorough ? .thorough : .init())
+        let victims = store.log.victims(isThorough ? .thorough : .init()).filter { !damaged.contains($0) }
         guard !victims.isEmpty else { return false }
         if !isThorough {
             let chosen = Set(victims)
@@ -37,6 +37,9 @@ final class CollectionRunner {
         return true
     }
 
+    /// The segment that is being, or was last, collected.
+    private(set) var lastSegment: UInt32?
+
     /// Moves some records; false when the round is over.
     func step() throws(StorageError) -> Bool {
         if current == nil {
@@ -45,6 +48,7 @@ final class CollectionRunner {
                 return false
             }
             current = store.log.beginCollection(of: next)
+            lastSegment = next
             return true
         }
         do {

@@ -60,4 +60,12 @@ enum StoreLimits {
     /// How long the maintenance thread sleeps without work, and while readers hold back a purge.
     static let idleNanoseconds: UInt64 = 250_000_000
     static let blockedNanoseconds: UInt64 = 20_000_000
+    /// The sealed log is read again in slices of this size, at this pace, to find what the disk has not kept.
+    static let verificationSliceBytes = 256 * 1024
+    static let verificationBytesPerSecond = 8 << 20
+    static let verificationPauseNanoseconds = UInt64(verificationSliceBytes) * 1_000_000_000 / UInt64(verificationBytesPerSecond)
+    /// One pass begins so long after the last one did, unless `--corrupt-check-time` says otherwise.
+    static let verificationIntervalNanoseconds: UInt64 = 24 * 3600 * 1_000_000_000
+    /// The first pass begins so long after the start, or the interval after it if that is shorter.
+    static let verificationDelayNanoseconds: UInt64 = 600 * 1_000_000_000
 }

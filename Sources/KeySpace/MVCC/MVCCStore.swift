@@ -17,6 +17,10 @@ public final class MVCCStore: @unchecked Sendable {
     // Unchecked: everything mutable is guarded by `lock`, belongs to the apply thread or is atomic, as marked.
 
     let lock = StoreLock()
+    /// Bytes of the log that were read again and found right.
+    let verifiedBytes = Atomic<Int>(0)
+    /// Segments in which damage was found.
+    let damagedSegments = Atomic<Int>(0)
     let log: RevisionLog
     let options: MVCCOptions
 

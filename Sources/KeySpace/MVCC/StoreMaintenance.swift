@@ -19,6 +19,9 @@ public enum MaintenanceReport: Sendable {
     case collected(segments: Int, nanoseconds: UInt64)
     /// The log was made durable up to an entry; the write-ahead log may be released up to it.
     case synced(index: UInt64, nanoseconds: UInt64)
+    /// A part of the log does not have the checksum that it was written with. Its segment stays as it is; what is read
+    /// from it may be wrong.
+    case damaged(StorageError)
     /// Work failed, nothing is lost, it will be tried again: typically a full disk.
     case willRetry(StorageError)
     /// The disk no longer keeps what it is given. The server must stop.
@@ -50,6 +53,7 @@ public final class StoreMaintenance: @unchecked Sendable {
     private let compaction: CompactionRunner
     private let checkpoints: CheckpointRunner
     private let collection: CollectionRunner
+    private let verification: VerificationRunner
     private var schedule = Schedule()
 
     private struct Schedule {
@@ -68,13 +72,19 @@ public final class StoreMaintenance: @unchecked Sendable {
         var failure: StorageError?
     }
 
-    public init(store: MVCCStore, pace: CompactionPace? = nil, report: @escaping @Sendable (MaintenanceReport) -> Void) {
+    /// - Parameter verificationInterval: nanoseconds between passes that look for damage; nil: once a day.
+    public init(
+        store: MVCCStore, pace: CompactionPace? = nil, verificationInterval: UInt64? = nil,
+        report: @escaping @Sendable (MaintenanceReport) -> Void
+    ) {
         self.store = store
         self.report = report
         compactionPause = pace?.pauseNanoseconds ?? StoreLimits.slicePauseNanoseconds
         compaction = CompactionRunner(store: store)
         checkpoints = CheckpointRunner(store: store)
         collection = CollectionRunner(store: store)
+        verification = VerificationRunner(
+            store: store, interval: verificationInterval ?? StoreLimits.verificationIntervalNanoseconds, now: martlet_monotonic_ns())
         if let pace { compaction.sliceBudget = pace.versions }
         store.wakeMaintenance = { [control] in control.wake() }
     }
@@ -148,6 +158,7 @@ public final class StoreMaintenance: @unchecked Sendable {
                 return StoreLimits.slicePauseNanoseconds
             }
             if try collectionSlice(now) { return StoreLimits.bulkPauseNanoseconds }
+            if try verificationSlice(now) { rest = StoreLimits.verificationPauseNanoseconds }
         } catch {
             take(error, now)
         }
@@ -215,7 +226,17 @@ public final class StoreMaintenance: @unchecked Sendable {
 
     private func collectionSlice(_ now: UInt64) throws(StorageError) -> Bool {
         if collection.isRunning {
-            if try collection.step() { return true }
+            do throws(StorageError) {
+                if try collection.step() { return true }
+            } catch {
+                // What is damaged must not be copied as if it were whole: the segment stays, and the rest goes on.
+                guard error.isCorrupt, let segment = collection.lastSegment else { throw error }
+                verification.note(segment)
+                report(.damaged(error))
+                schedule.collectionStarted = nil
+                schedule.needsCheckpoint = true
+                return true
+            }
             report(.collected(
                 segments: collection.collectedSegments,
                 nanoseconds: martlet_monotonic_ns() - (schedule.collectionStarted ?? now)))
@@ -228,14 +249,24 @@ public final class StoreMaintenance: @unchecked Sendable {
             schedule.defragmenting += schedule.requested
             schedule.requested = []
             store.lock.withLock { _ = store.log.rotate() }
-            if collection.begin(isThorough: true) { schedule.collectionStarted = now } else { schedule.needsCheckpoint = true }
+            if collection.begin(isThorough: true, except: verification.damaged) { schedule.collectionStarted = now } else { schedule.needsCheckpoint = true }
             return true
         }
         guard now >= schedule.nextWeighing else { return false }
         schedule.nextWeighing = now + StoreLimits.collectionIntervalNanoseconds
-        guard collection.begin(isThorough: false) else { return false }
+        guard collection.begin(isThorough: false, except: verification.damaged) else { return false }
         schedule.collectionStarted = now
         return true
+    }
+
+    private func verificationSlice(_ now: UInt64) throws(StorageError) -> Bool {
+        do throws(StorageError) {
+            return try verification.step(now: now)
+        } catch {
+            guard error.isCorrupt else { throw error }
+            report(.damaged(error))
+            return true
+        }
     }
 
     /// The last work before the files are closed.
