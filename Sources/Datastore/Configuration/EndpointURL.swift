@@ -56,8 +56,9 @@ extension EndpointURL {
             throw Invalid(reason: "URL scheme must be http, https, unix, or unixs: \(text)")
         }
         let end = rest.firstIndex { "/?#".contains($0) } ?? rest.endIndex
-        let authority = String(rest[..<end])
-        let path = String(rest[end...])
+        var authority = String(rest[..<end])
+        var path = String(rest[end...])
+        if scheme == .unix || scheme == .unixs { try Self.readSocket(&authority, &path, text) }
         if authority.hasPrefix("["), !authority.contains("]") {
             throw Invalid(reason: "parse \(quoted(text)): missing ']' in host")
         }
@@ -91,6 +92,49 @@ extension EndpointURL {
             urls.insert(try EndpointURL(String(part)))
         }
         return urls.sorted()
+    }
+
+    /// What Go makes of a socket's URL: no user, no query, escapes of the path read; a colon begins a port, which has digits only.
+    private static func readSocket(_ authority: inout String, _ path: inout String, _ text: String) throws(Invalid) {
+        if let at = authority.lastIndex(of: "@") { authority = String(authority[authority.index(after: at)...]) }
+        if let end = path.firstIndex(where: { "?#".contains($0) }) { path = String(path[..<end]) }
+        if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {
+            let port = authority[authority.index(after: colon)...]
+            let isNumber = port.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+            guard isNumber, authority.firstIndex(of: ":") == colon || authority.hasPrefix("[") else {
+                throw Invalid(
+                    reason: "parse \(quoted(text)): invalid port \(quoted(String(authority[colon...]))) after host")
+            }
+        }
+        // A host has no escapes, a path may.
+        let escape = authority.firstIndex(of: "%")
+        guard escape == nil, let file = unescaped(path) else {
+            let wrong = escape.map { quoted(String(authority[$0...].prefix(3))) } ?? "in the path"
+            throw Invalid(reason: "parse \(quoted(text)): invalid URL escape \(wrong)")
+        }
+        path = file
+        guard !(authority + path).isEmpty, !(authority + path).utf8.contains(0) else {
+            throw Invalid(reason: "URL names no socket file: \(text)")
+        }
+    }
+
+    /// `text` with its percent escapes read; nil where one is broken.
+    private static func unescaped(_ text: String) -> String? {
+        guard text.utf8.contains(UInt8(ascii: "%")) else { return text }
+        var bytes: [UInt8] = []
+        var rest = Substring(text).utf8
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard rest.count >= 2, let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16),
+                rest.first != UInt8(ascii: "+"), rest.first != UInt8(ascii: "-")
+            else { return nil }
+            bytes.append(code)
+            rest = rest.dropFirst(2)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Splits `host:port`, `[v6]:port`; nil where there is no port or a bare IPv6 address.

@@ -27,12 +27,12 @@ enum FlagSection: String, Sendable, CaseIterable {
     case member = "Member"
     case clustering = "Clustering"
     case security = "Security"
-    case authentication = "Authentication"
-    case monitoring = "Monitoring"
+    case authentication = "Auth"
+    case monitoring = "Profiling and Monitoring"
     case logging = "Logging"
     case tracing = "Distributed tracing"
     case features = "Features"
-    case unsafe = "Unsafe"
+    case unsafe = "Unsafe feature"
     case ignored = ""
 }
 

@@ -23,8 +23,11 @@ enum HelpText {
           martlet --version
             Print versions and exit.
 
-          martlet --help
+          martlet -h | --help
             Print all flags and exit.
+
+          martlet --config-file PATH
+            Run a server as a YAML or JSON file says; it alone decides, and other flags and ETCD_ variables are ignored.
 
         """
 
@@ -33,6 +36,7 @@ enum HelpText {
         for section in FlagSection.allCases where section != .ignored {
             if !text.isEmpty { text += "\n" }
             text += section.rawValue + ":\n"
+            if section == .unsafe { text += "  These flags give up what consensus and durable storage guarantee.\n" }
             for flag in FlagTable.all where flag.section == section {
                 text += "  --\(flag.name) '\(flag.defaultText)'\n    \(flag.help).\n"
             }

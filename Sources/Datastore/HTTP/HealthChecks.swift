@@ -16,17 +16,19 @@ final class HealthChecks: Sendable {
         let excluded = Set(query.values("exclude"))
         let isSerializable = query.values("serializable").first == "true"
         let node = node
-        @Sendable func answer(_ reason: String?) {
+        @Sendable func answer(_ reason: String?, _ message: String = "") {
             if let reason {
                 node.metrics.health.failures.increment()
-                node.log.warn("serving /health false", .string("reason", reason))
+                node.log.warn(message, .string("reason", reason))
                 let sink = ByteSink(capacity: 128)
                 sink.append("{\"health\":\"false\",\"reason\":" as StaticString)
                 sink.json(reason)
                 sink.append("}" as StaticString)
+                node.log.warn("/health error", .string("output", String(decoding: sink.bytes, as: UTF8.self)), .int("status-code", 503))
                 responder.respond(.error(503, String(decoding: sink.bytes, as: UTF8.self)))
             } else {
                 node.metrics.health.successes.increment()
+                node.log.debug("/health OK", [.int("status-code", 200)])
                 responder.respond(
                     HTTPResponse(
                         status: 200, headers: ["Content-Type": "text/plain; charset=utf-8"],
@@ -34,11 +36,11 @@ final class HealthChecks: Sendable {
             }
         }
         for alarm in node.keySpace.cluster.current.alarms.sorted() where !excluded.contains(alarm.alarm.name) {
-            return answer("ALARM \(alarm.alarm == .none ? "UNKNOWN" : alarm.alarm.name)")
+            return answer("ALARM \(alarm.alarm == .none ? "UNKNOWN" : alarm.alarm.name)", "serving /health false due to an alarm")
         }
         if isSerializable { return answer(nil) }
-        if node.consensus.leader == .none { return answer("RAFT NO LEADER") }
-        node.confirmRead { error in answer(error.map { "RANGE ERROR:\($0.message)" }) }
+        if node.consensus.leader == .none { return answer("RAFT NO LEADER", "serving /health false; no leader") }
+        node.confirmRead { error in answer(error.map { "RANGE ERROR:\($0.message)" }, "serving /health false; Range fails") }
     }
 
     // MARK: /livez, /readyz
@@ -79,6 +81,7 @@ final class HealthChecks: Sendable {
             }
         }
         let metrics = node.metrics.health
+        let (node, path) = (node, request.path)
         @Sendable func finish(_ results: [(check: String, failure: String?)]) {
             var lines = ""
             var isHealthy = true
@@ -93,8 +96,11 @@ final class HealthChecks: Sendable {
             }
             let headers: HTTPFields = ["Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"]
             if isHealthy {
+                node.log.debug("Health check OK", [.string("path", path), .int("status-code", 200)])
                 responder.respond(HTTPResponse(status: 200, headers: headers, body: Array(((isVerbose ? lines : "") + "ok\n").utf8)))
             } else {
+                node.log.error(
+                    "Health check error", [.string("path", path), .string("reason", lines), .int("status-code", 503)])
                 responder.respond(HTTPResponse(status: 503, headers: headers, body: Array((lines + "\n").utf8)))
             }
         }

@@ -7,6 +7,7 @@ import Dispatch
 import Glibc
 import KeySpace
 import NIOCore
+import NIOPosix
 import Raft
 import Storage
 import Synchronization
@@ -226,7 +227,13 @@ public final class MartletServer: Sendable {
         do {
             return try await transport.listen(on: plan.address, services, options: options, observer: observer)
         } catch {
-            let reason = (error as? IOError).map { "bind: \(systemText($0.errnoCode))" } ?? "\(error)"
+            let reason: String =
+                switch error {
+                case let error as IOError: "bind: \(systemText(error.errnoCode))"
+                // What is no socket may be somebody's data, and is not removed.
+                case is UnixDomainSocketPathWrongType: "bind: \(systemText(EADDRINUSE)): the file is not a socket"
+                default: "\(error)"
+                }
             throw StartError(plan.socketPath.map { "listen unix \($0): \(reason)" } ?? "listen tcp \(plan.authority): \(reason)")
         }
     }

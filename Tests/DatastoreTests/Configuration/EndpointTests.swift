@@ -17,6 +17,13 @@ struct EndpointTests {
         #expect(file.socketPath == "localhost:2379" && file.isUnix && plain.socketPath == nil)
         #expect(try EndpointURL("unix:///run/m.sock").socketPath == "/run/m.sock")
         #expect(try EndpointURL("unixs://a/b").socketPath == "a/b")
+        // As Go reads URLs: no user, no query, escapes; one colon, and digits behind it.
+        for (text, path) in [("unix://@abc", "abc"), ("unix://u:p@h:1", "h:1"), ("unix://h:1?x=1", "h:1"), ("unix:///a%20b#c", "/a b"), ("unix://a/%62", "a/b")] {
+            #expect(try EndpointURL(text).socketPath == path)
+        }
+        for text in ["unix://a:b:c", "unix://a:1:2", "unix://a:x", "unix://", "unix:///a%2", "unix:///a%zz", "unix:///a%00", "unix:///%+1", "unix://%61/b", "unix:rel"] {
+            #expect(throws: EndpointURL.Invalid.self, "\(text)") { try EndpointURL(text) }
+        }
         #expect(try EndpointURL("http://:2379").host.isEmpty)
     }
 

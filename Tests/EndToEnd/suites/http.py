@@ -1,12 +1,15 @@
 """The HTTP endpoints beside gRPC on the client port, by curl over HTTP/1.1 and HTTP/2."""
 
+import contextlib
 import json
 import re
+
+import grpc
 
 from harness import peers
 from harness.case import Case, SharedServer, run, since
 from harness.client import Client
-from harness.server import Server
+from harness.server import Server, free_port
 
 
 class Answer:
@@ -113,7 +116,101 @@ class Endpoints(SharedServer):
     def test_debug_vars(self):
         for answer in self.each_way("/debug/vars"):
             self.assertEqual(answer.status, 200)
-            self.assertIn("cmdline", json.loads(answer.body))
+            variables = json.loads(answer.body)
+            self.assertEqual(variables["cmdline"][0], self.server.binary)
+            self.assertGreater(variables["memstats"]["Alloc"], 0)
+            self.assertGreater(variables["file_descriptor_limit"], 0)
+            status = variables["raft.status"]
+            self.assertEqual((status["raftState"], status["lead"]), ("StateLeader", status["id"]))
+            self.assertEqual(status["progress"][status["id"]]["state"], "StateReplicate")
+
+
+class Access(Case):
+    """--host-whitelist and --cors: the same answers as real etcd gives, where it is there."""
+
+    NAMES = ("access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers")
+
+    def compare(self, flags, requests):
+        servers = [Server(*flags)] + ([Server(*flags, binary=peers.etcd())] if peers.etcd() else [])
+        with contextlib.ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(server)
+            for path, arguments, status, origin in requests:
+                with self.subTest(flags=flags, path=path, arguments=arguments):
+                    got = []
+                    for server in servers:
+                        answer = curl(server.url + path, *arguments)
+                        got.append((answer.status, [answer.headers.get(name) for name in self.NAMES]))
+                    self.assertEqual(got[0], (status, [origin, "POST, GET, OPTIONS, PUT, DELETE", "accept, content-type, authorization"]
+                                              if origin else [None] * 3))
+                    self.assertEqual(got[0], got[-1])
+                    # Over HTTP/2 as well, which 3.5 does not serve without TLS.
+                    if (protocols := ways())[-1][0] == "HTTP/2":
+                        answer = curl(servers[0].url + path, *protocols[-1][1], *arguments)
+                        self.assertEqual((answer.status, [answer.headers.get(name) for name in self.NAMES]), got[0])
+            return servers[0].entries()
+
+    def test_origins(self):
+        def origin(name):
+            return ["-H", f"Origin: {name}"]
+        flags = ["--cors=http://a.example:80,https://b.example:8443"]
+        put = ["-X", "POST", "-d", '{"key":"YQ==","value":"YQ=="}']
+        self.compare(flags, [
+            ("/version", origin("http://a.example:80"), 200, "http://a.example:80"),
+            ("/version", origin("https://b.example:8443"), 200, "https://b.example:8443"),
+            ("/version", origin("http://a.example"), 200, None), ("/version", origin("null"), 200, None),
+            ("/version", origin("http://a.example:80.evil"), 200, None), ("/version", [], 200, None),
+            ("/nope", origin("http://a.example:80"), 404, "http://a.example:80"),
+            ("/v3/kv/put", put + origin("http://a.example:80"), 200, "http://a.example:80"),
+            ("/v3/kv/put", put + origin("http://c.example:80"), 200, None),
+            ("/v3beta/kv/put", put + origin("http://a.example:80"), 200, "http://a.example:80"),
+            ("/v3/kv/put", ["-X", "OPTIONS"] + origin("https://b.example:8443"), 200, "https://b.example:8443"),
+            ("/anything", ["-X", "OPTIONS"] + origin("http://c.example:80"), 200, None),
+        ])
+        self.compare([], [("/v3/kv/put", put, 200, "*"), ("/version", origin("http://x:1"), 200, "*"), ("/x", ["-X", "OPTIONS"], 200, "*")])
+
+    def test_hosts(self):
+        def host(name):
+            return ["-H", f"Host: {name}"]
+        port = free_port()
+        entries = self.compare([f"--listen-metrics-urls=http://127.0.0.1:{port}", "--host-whitelist=localhost,a.example,::1"][1:], [
+            ("/version", host("localhost"), 200, "*"), ("/version", host("a.example:99"), 200, "*"), ("/version", host("[::1]:7"), 200, "*"),
+            ("/version", [], 421, None), ("/health", host("evil.example"), 421, None), ("/x", ["-X", "OPTIONS"] + host("b.example"), 421, None),
+            ("/v3/kv/range", ["-X", "POST", "-d", '{"key":"YQ=="}'] + host("b.example"), 421, None),
+            ("/v3/kv/range", ["-X", "POST", "-d", '{"key":"YQ=="}'] + host("a.example"), 200, "*"),
+            ("/version", host("a.example.evil"), 421, None), ("/version", host("A.EXAMPLE"), 421, None),
+        ])
+        rejected = [e["host"] for e in entries if e["msg"] == "rejecting HTTP request to prevent DNS rebinding attacks"]
+        self.assertLessEqual({"127.0.0.1", "evil.example", "b.example"}, set(rejected))
+
+    def test_what_the_refusal_says(self):
+        metrics = free_port()
+        with Server("--host-whitelist=a.example", f"--listen-metrics-urls=http://127.0.0.1:{metrics}") as server:
+            answer = curl(server.url + "/version")
+            self.assertIn("CVE-2018-5702", answer.body)
+            self.assertIn('--host-whitelist "127.0.0.1"', answer.body)
+            self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+            # Neither gRPC nor the metrics port is asked for a host.
+            with Client(server.address) as client:
+                client.put(b"a")
+            self.assertEqual(curl(f"http://127.0.0.1:{metrics}/health").status, 200)
+            self.assertNotIn("access-control-allow-origin", curl(f"http://127.0.0.1:{metrics}/metrics").headers)
+            self.assertEqual(curl(f"http://127.0.0.1:{metrics}/version").status, 404)
+
+
+class Split(Case):
+    def test_ports_of_their_own(self):
+        """With --listen-client-http-urls the client port serves gRPC only."""
+        port = free_port()
+        with Server(f"--listen-client-http-urls=http://127.0.0.1:{port}") as server:
+            with Client(server.address) as client:
+                client.put(b"a")
+            self.assertEqual(curl(f"http://127.0.0.1:{port}/health").status, 200)
+            self.assertEqual(json.loads(curl(f"http://127.0.0.1:{port}/v3/kv/range", "-X", "POST", "-d", '{"key":"YQ=="}').body)["count"], "1")
+            done = run(["curl", "-sS", "--http1.1", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}", server.url + "/health"])
+            self.assertNotEqual(done.stdout, "200")
+            with Client(f"127.0.0.1:{port}") as client, self.assertRaises(grpc.RpcError):
+                client.call("KV.Range", key=b"a", timeout=2)
 
 
 class Alarms(Case):

@@ -28,6 +28,12 @@ def binary(*arguments, env=None, timeout=20):
         return run([peers.server(), *arguments], env=base, timeout=timeout, cwd=directory)
 
 
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 class Version(Case):
     def test_lines(self):
         for form in ("--version", "-version", "--version=true", "-version=1"):
@@ -427,6 +433,58 @@ class StopAndStart(Case):
             self.assertTrue((server.work / "localhost:12345").is_socket())
             with Client(f"unix:{server.work}/localhost:12345") as client:
                 client.put(b"a")
+
+    def unix(self, *urls):
+        server = Server()
+        own = server.own_flags()
+        own[own.index("--listen-client-urls") + 1] = ",".join((server.url,) + urls)
+        server.own_flags = lambda: own
+        return server
+
+    def test_unix_sockets_of_all_forms(self):
+        """Absolute and relative paths, and what Go makes of a URL: no user, no query, escapes read."""
+        server = self.unix("unix://sub/a.sock", "unix://user@named:7?x=1", "unix://sub/with%20blank")
+        (server.work / "sub").mkdir()
+        path = f"{server.work}/absolute.sock"
+        server.own_flags()[server.own_flags().index("--listen-client-urls") + 1] += f",unix://{path}"
+        with server:
+            for name in ("sub/a.sock", "named:7", "sub/with blank", "absolute.sock"):
+                self.assertTrue((server.work / name).is_socket(), name)
+                self.assertEqual((server.work / name).stat().st_mode & 0o777, 0o777 & ~current_umask())
+            with Client(f"unix:{path}") as client:
+                client.put(b"a", b"1")
+            done = run([peers.etcdctl(), f"--endpoints=unix://{path}", "get", "a", "--print-value-only"]) if peers.etcdctl() else None
+            self.assertTrue(done is None or done.stdout == "1\n", done)
+            done = run(["curl", "-sS", "--unix-socket", path, "http://localhost/health"])
+            self.assertEqual(done.stdout, '{"health":"true","reason":""}')
+            self.assertEqual(server.stop(), 143)
+            self.assertFalse([p for p in server.work.rglob("*") if p.is_socket()], "sockets are removed at the stop")
+
+    def test_stale_unix_socket(self):
+        """What a killed server left behind is replaced."""
+        server = self.unix("unix://s.sock")
+        with server:
+            server.kill()
+            self.assertTrue((server.work / "s.sock").is_socket())
+            server.start()
+            with Client(f"unix:{server.work}/s.sock") as client:
+                client.put(b"a")
+
+    def test_ipv6(self):
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::1", 0))
+            except OSError:
+                self.skipTest("no IPv6")
+        port = free_port()
+        with self.unix(f"http://[::1]:{port}") as server, Client(f"[::1]:{port}") as client:
+            client.put(b"a")
+            self.assertIn(f"[::1]:{port}", {e.get("address") for e in server.entries()})
+
+    def test_every_address(self):
+        port = free_port()
+        with self.unix(f"http://0.0.0.0:{port}"), Client(f"127.0.0.2:{port}") as client:
+            client.put(b"a")
 
     def test_several_client_urls(self):
         extra = free_port()
