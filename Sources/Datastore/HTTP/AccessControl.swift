@@ -27,7 +27,7 @@ final class AccessControl: HTTPHandler {
         if !request.isSecure, !hosts.allows(request.authority) {
             let host = HostWhitelist.host(of: request.authority)
             log.warn("rejecting HTTP request to prevent DNS rebinding attacks", .string("host", host))
-            return responder.respond(.error(421, HostWhitelist.explanation(host)))
+            return Self.answer(request, .error(421, HostWhitelist.explanation(host)), responder)
         }
         if let origin = origins.answer(to: request.headers["origin"]) {
             responder.always(add: [
@@ -36,8 +36,22 @@ final class AccessControl: HTTPHandler {
                 "Access-Control-Allow-Origin": origin,
             ])
         }
-        if request.method == "OPTIONS" { return responder.respond(HTTPResponse(status: 200)) }
+        if request.method == "OPTIONS" { return Self.answer(request, HTTPResponse(status: 200), responder) }
         inner.handle(request, responder)
+    }
+
+    /// Answers when the body is through: over HTTP/2 an earlier answer resets the stream, and clients that are still
+    /// sending (curl 7.88) then miss it.
+    private static func answer(_ request: HTTPRequest, _ response: HTTPResponse, _ responder: HTTPResponder) {
+        guard let body = request.bodyStream else { return responder.respond(response) }
+        body.read(by: DiscardedBody { responder.respond(response) })
+    }
+
+    private final class DiscardedBody: HTTPBodyReader {
+        private let ended: () -> Void
+        init(_ ended: @escaping () -> Void) { self.ended = ended }
+        func bodyReceived(_ bytes: UnsafeRawBufferPointer) {}
+        func bodyEnded() { ended() }
     }
 
     private static let oldPrefix = "/v3beta/"
