@@ -7,7 +7,9 @@ is marked in the last column.
 """
 
 import argparse
+import contextlib
 import csv
+import functools
 import os
 import pathlib
 import shutil
@@ -20,10 +22,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from bench import measure, workloads  # noqa: E402
 from harness import peers  # noqa: E402
+from harness.certificates import Certificates  # noqa: E402
 from harness.server import Server  # noqa: E402
 
 
-def run_round(wanted, name, binary, load, directory, scale):
+class SecureServer(Server):
+    """Speaks TLS with the certificate that lies in the directory of its data."""
+
+    url = property(lambda self: f"https://{self.address}")
+
+    def __init__(self, certificates, **options):
+        super().__init__("--cert-file", certificates.path("server.crt"), "--key-file", certificates.path("server.key"), **options)
+
+
+def run_round(wanted, name, binary, generators, directory, scale):
     """{workload: figures} of one server; workloads of one content share it."""
     rows = {}
     data = directory / name
@@ -31,7 +43,9 @@ def run_round(wanted, name, binary, load, directory, scale):
     contents = dict.fromkeys(w.content for w in wanted if w.content != "empty")
     groups = [[w] for w in wanted if w.content == "empty"] + [[w for w in wanted if w.content == c] for c in contents]
     for group in groups:
-        with Server(binary=binary, work=directory, data_dir=data) as server:
+        load, certificates = generators[group[0].content == "TLS"]
+        start = functools.partial(SecureServer, certificates) if certificates else Server
+        with start(binary=binary, work=directory, data_dir=data) as server:
             bench = workloads.Bench(server, measure.Generator(load, server), directory, scale)
             workloads.CONTENTS[group[0].content](bench)
             for workload in group:
@@ -39,6 +53,17 @@ def run_round(wanted, name, binary, load, directory, scale):
                 rows[workload.name] = workload.run(bench)
         shutil.rmtree(data, ignore_errors=True)
     return rows
+
+
+def measured(wanted, binaries, generators, directory, options):
+    """{server: [figures of a round]}; the order of the servers alternates."""
+    results = {name: [] for name in binaries}
+    for number in range(options.rounds):
+        for name in sorted(binaries, reverse=number % 2 == 1):
+            print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
+            theirs = [w for w in wanted if name == "martlet" or not w.only_martlet]
+            results[name].append(run_round(theirs, name, binaries[name], generators, directory, options.scale))
+    return results
 
 
 def table(wanted, results):
@@ -98,14 +123,13 @@ def main():
               f"echo between threads {floor['echo_us']:.0f} µs")
         if kind == "tmpfs":
             print("warning: these data are in memory: fsync costs nothing here; name a real disk with --dir")
-        load = measure.build_generator(directory)
-        results = {"etcd": [], "martlet": []}
-        for number in range(options.rounds):
-            order = [("etcd", options.etcd), ("martlet", martlet)]
-            for name, binary in order if number % 2 == 0 else order[::-1]:
-                print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
-                theirs = [w for w in wanted if name == "martlet" or not w.only_martlet]
-                results[name].append(run_round(theirs, name, binary, load, directory, options.scale))
+        generators = {False: (measure.build_generator(directory), None)}
+        with contextlib.ExitStack() as stack:
+            if any(w.content == "TLS" for w in wanted):
+                certificates = stack.enter_context(contextlib.closing(Certificates()))
+                certificates.leaf("server")
+                generators[True] = (measure.build_generator(directory, tls=True), certificates)
+            results = measured(wanted, {"etcd": options.etcd, "martlet": martlet}, generators, directory, options)
 
     lines = list(table(wanted, results))
     if options.csv:

@@ -66,6 +66,12 @@ def _(bench):
     pass
 
 
+#: On servers that speak TLS: the certificate's key is P-256; OpenSSL and the server agree on the cipher.
+@content("TLS")
+def _(bench):
+    pass
+
+
 @content("20k keys x 256 B")
 def _(bench):
     bench.run("put", connections=10, streams=10, requests=20_000, keys=20_000)
@@ -122,6 +128,12 @@ def _(bench):
 def _(bench):
     """1,000 clients, each "if unchanged since I wrote it: put, else get", as an API server writes objects"""
     return rates(bench.run("txn", connections=100, streams=10, requests=bench.n(100_000)))
+
+
+@workload("put-tls", "TLS")
+def _(bench):
+    """put100x10 over TLS"""
+    return rates(bench.run("put", connections=100, streams=10, requests=bench.n(100_000), keys=20_000, key=8))
 
 
 # Reads.
