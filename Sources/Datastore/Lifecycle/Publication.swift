@@ -38,5 +38,7 @@ extension Node {
             .string("cluster-id", clusterID.description), .string("local-member-id", memberID.description),
             .string("cluster-version", label))
         log.info("enabled capabilities for version", .string("cluster-version", label))
+        // The storage's version follows at once.
+        reviewVersions()
     }
 }
