@@ -336,6 +336,7 @@ class Effects(Case):
             for i in range(1_000):
                 client.put(b"k", b"%d" % i)
             client.compact(1_000, physical=True)
+            server.wait_for_line("finished scheduled compaction")
             done = next(e for e in server.entries() if e["msg"] == "finished scheduled compaction")
             # At least 20 pauses of 20 ms, however fast the machine.
             self.assertGreaterEqual(seconds(done["took"]), 0.3)
