@@ -43,31 +43,20 @@ extension ApplyHarness {
             let reading = try TxnReading(store, copying: bytes)
             while try !reading.step() {}
             let whole = ByteSink()
-            do throws(StorageError) {
-                try reading.write(to: whole)
-                // Single keys are written anew each time; cursors are read once, so this is another evaluation.
-                let again = try TxnReading(ready: store, copying: bytes)
-                let pieces = try again.pieces(of: int(1..<40))
-                if again.revision == reading.revision { #expect(whole.array() == pieces) }
-            } catch {
-                throw CallError(decodingOrReading: error)
-            }
+            do throws(StorageError) { try reading.write(to: whole) } catch { throw CallError(decodingOrReading: error) }
             #expect(whole.count == reading.encodedLength)
+            // The same pulled in pieces, as long as it is the same state.
+            let again = try TxnReading(store, copying: bytes)
+            while try !again.step() {}
+            let pieces: [UInt8]
+            do throws(StorageError) { pieces = try again.pieces(of: int(1..<40)) } catch { throw CallError(decodingOrReading: error) }
+            if again.revision == reading.revision { #expect(whole.array() == pieces) }
             return whole.array()
         }
     }
 }
 
 extension TxnReading {
-    fileprivate convenience init(ready store: MVCCStore, copying bytes: UnsafeRawBufferPointer) throws(StorageError) {
-        do throws(CallError) {
-            try self.init(store, copying: bytes)
-            while try !step() {}
-        } catch {
-            preconditionFailure("what was answered once is not answered again: \(error)")
-        }
-    }
-
     /// The answer pulled in pieces of so many bytes.
     fileprivate func pieces(of size: Int) throws(StorageError) -> [UInt8] {
         var all: [UInt8] = []
