@@ -63,7 +63,15 @@ def measured(wanted, binaries, generators, directory, options):
             print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
             theirs = [w for w in wanted if name == "martlet" or not w.only_martlet]
             results[name].append(run_round(theirs, name, binaries[name], generators, directory, options.scale))
+        if options.csv:
+            write_csv(options.csv, wanted, results)
     return results
+
+
+def write_csv(path, wanted, results):
+    """After each round, so that a run that is cut short has measured something."""
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([("workload", "figure", "etcd", "martlet", "ratio", "remark"), *table(wanted, results)])
 
 
 def table(wanted, results):
@@ -132,9 +140,6 @@ def main():
             results = measured(wanted, {"etcd": options.etcd, "martlet": martlet}, generators, directory, options)
 
     lines = list(table(wanted, results))
-    if options.csv:
-        with open(options.csv, "w", newline="") as file:
-            csv.writer(file).writerows([("workload", "figure", "etcd", "martlet", "ratio", "remark"), *lines])
     last = None
     if options.markdown:
         print("\n| workload | figure | etcd | martlet | martlet/etcd | |\n|---|---|---|---|---|---|")

@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 #ifdef TLS
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #endif
 
@@ -304,11 +305,25 @@ static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, voi
 
 // MARK: Sockets
 
+#ifdef TLS
+static ssize_t tls_result(struct connection *c, int n) {
+  if (n > 0) return n;
+  int error = SSL_get_error(c->tls, n);
+  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+    errno = EAGAIN;
+  } else {
+    fprintf(stderr, "load: TLS error %d: ", error);
+    ERR_print_errors_fp(stderr);
+    errno = EPROTO;
+  }
+  ERR_clear_error();
+  return -1;
+}
+#endif
+
 static ssize_t socket_send(struct connection *c, const uint8_t *data, size_t size) {
 #ifdef TLS
-  int n = SSL_write(c->tls, data, (int)size);
-  if (n <= 0) { errno = SSL_get_error(c->tls, n) == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO; return -1; }
-  return n;
+  return tls_result(c, SSL_write(c->tls, data, (int)size));
 #else
   return send(c->socket, data, size, MSG_NOSIGNAL);
 #endif
@@ -316,9 +331,7 @@ static ssize_t socket_send(struct connection *c, const uint8_t *data, size_t siz
 
 static ssize_t socket_receive(struct connection *c, uint8_t *data, size_t size) {
 #ifdef TLS
-  int n = SSL_read(c->tls, data, (int)size);
-  if (n <= 0) { errno = SSL_get_error(c->tls, n) == SSL_ERROR_WANT_READ ? EAGAIN : EPROTO; return -1; }
-  return n;
+  return tls_result(c, SSL_read(c->tls, data, (int)size));
 #else
   return recv(c->socket, data, size, 0);
 #endif

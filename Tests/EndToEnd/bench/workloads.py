@@ -89,7 +89,8 @@ def _(bench):
 
 @content("1M keys x 256 B x 3")
 def _(bench):
-    bench.run("put", connections=100, streams=10, requests=3_000_000, keys=1_000_000)
+    # etcd at such a rate lets some puts time out when the disk is slow.
+    bench.run("put", may_fail=True, connections=100, streams=10, requests=3_000_000, keys=1_000_000)
 
 
 @content("10M keys x 256 B")
@@ -239,7 +240,7 @@ def _(bench):
     time.sleep(2)
     before = cpu_seconds(bench.server.pid)
     time.sleep(3)
-    return {"RSS MB": memory(bench.server.pid)[0], "CPU ms/s": (cpu_seconds(bench.server.pid) - before) / 3 * 1e3}
+    return {"RSS MB": memory(bench.server.pid)[0], "CPU ms/s": max(0, cpu_seconds(bench.server.pid) - before) / 3 * 1e3}
 
 
 def _restarted(bench):
