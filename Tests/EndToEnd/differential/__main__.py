@@ -1,7 +1,7 @@
 """Runs random sequences against the server under test and a real etcd.
 
 usage: python -m differential [--tested PATH] [--reference PATH] [--seed N] [--sequences N] [--steps N]
-                              [--pair-sequences N] [--keep-going] [--no-shrink]
+                              [--pair-sequences N] [--seconds N] [--profile NAME] [--keep-going] [--no-shrink]
 
 Sequence number i has seed N + i. A pair of servers runs some sequences one after the other, with restarts between
 them, and is then replaced. On a difference the pair's sequences are cut down to the fewest steps that still
@@ -49,6 +49,7 @@ def main():
     parser.add_argument("--sequences", type=int, default=100)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--pair-sequences", type=int, default=120)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no sequence after so long")
     parser.add_argument("--keep-going", action="store_true")
     parser.add_argument("--profile", help="only sequences of this kind")
     parser.add_argument("--no-shrink", action="store_true")
@@ -56,12 +57,16 @@ def main():
     tested, reference = options.tested or peers.server(), options.reference or peers.etcd()
     done, steps, calls, failures, counts, began = 0, 0, 0, 0, collections.Counter(), time.monotonic()
     for items in plan(options.seed, options.sequences, options.steps, options.pair_sequences, options.profile):
+        if time.monotonic() - began > options.seconds:
+            break
         seed = next(item.seed for item in items if isinstance(item, sequences.Sequence))
         settings = settings_of(seed, tested, reference)
         failure = None
         with Pair(settings) as pair:
             runner = sequences.Runner(pair, settings.request_limit)
             for index, item in enumerate(items):
+                if time.monotonic() - began > options.seconds:
+                    break
                 try:
                     runner.run(item)
                 except (Difference, wire.Broken) as error:

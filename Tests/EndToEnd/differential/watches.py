@@ -6,7 +6,7 @@ import time
 from harness import api
 
 PATH = api.METHODS["Watch.Watch"].path
-SECONDS = 8
+SECONDS = 20
 #: Bytes of a catch-up that martlet may cut differently: a megabyte, shared by up to four watchers here.
 LARGE = 200_000
 
@@ -136,6 +136,8 @@ class Streams:
         for _ in range(r.choice([1, 1, 1, 2, 4])):
             request = api.WatchCreateRequest(**generator.watch())
             future = request.start_revision > state.revision
+            if not self.pair.progress_is_sound and state.compacted <= request.start_revision <= state.revision:
+                request.start_revision = 0  # Nothing would tell when it has caught up.
             if future and (stream.watchers and not stream.future) or 0 < request.start_revision <= state.revision and stream.future:
                 # Streams with a watcher of the future answer no progress requests, by which those that look back are
                 # known to have caught up.
@@ -183,7 +185,7 @@ class Streams:
             for id in ending:
                 stream.send(cancel_request=api.WatchCancelRequest(watch_id=id))
             stream.until(lambda got: sum(r.canceled for r in got) >= 2 * len(ending), f"the answers to cancels of {ending}")
-        self.progress(stream, state, quiet=True)
+        self.progress(stream, state)
         for watcher in watchers:
             if watcher.expected is None:
                 watcher.expected, watcher.seen = self.count(stream.got[1], watcher.id), len(self.history)
@@ -195,13 +197,11 @@ class Streams:
     def count(responses, id):
         return sum(len(r.events) for r in responses if r.watch_id == id)
 
-    def progress(self, stream, state, quiet=False):
+    def progress(self, stream, state):
         """Asks for progress until there is an answer, which must name this revision."""
         if stream.future or all(watcher.ends for watcher in stream.watchers.values()):
             return
         if not self.pair.progress_is_sound:
-            if quiet:
-                self.linger(stream)
             return
         answers = []
         for index, side in enumerate(self.pair.sides):
@@ -224,14 +224,6 @@ class Streams:
         self.same(*answers, "the answer to a progress request")
         if answers[1].header.revision != state.revision:
             self.differ(f"progress at {state.revision}: {answers[1]}")
-
-    def linger(self, stream):
-        """As long as etcd takes to look twice after watchers that lag behind."""
-        deadline = time.monotonic() + 0.3
-        while time.monotonic() < deadline:
-            for index, side in enumerate(self.pair.sides):
-                side.connections[stream.which]._read(0.02)
-                stream.take(index)
 
     def settle_stream(self, stream, state):
         """Waits until all that must have come has come, and compares it."""
@@ -338,8 +330,9 @@ class Streams:
         for stream in self.open:
             self.drop(stream)
         self.open = []
+        # An answer may be behind what the call did (Campaign writes once more after it), and the event already here.
+        self.base = max(state.revision, self.history[-1][0] if self.history else 0)
         self.history.clear()
-        self.base = state.revision
 
     def drop(self, stream):
         for side, call in zip(self.pair.sides, stream.calls):
