@@ -19,11 +19,11 @@ from harness.server import Server
 LIMITS = {
     "range": 7.2,
     "keepalive": 0.2,
-    "page of 100": 21.5,
-    "put alone": 18.5,
-    "put among others": 8.8,
-    "txn alone": 18.5,
-    "txn among others": 8.8,
+    "page of 100": 24,
+    "put alone": 20,
+    "put among others": 9.5,
+    "txn alone": 20,
+    "txn among others": 9.5,
     "watch event": 0.2,
 }
 #: Megabytes that a list of any size may add while it is sent, and that an idle server may have.
