@@ -115,8 +115,6 @@ class Runner:
         self.note((name, request, options.get("metadata"), options.get("bodies")))
         answer = self.pair.call(name, request, **options)
         self.learn(name, request, answer)
-        if name in rules.PROPOSED_OR_NOT:
-            self.pair.learn_index_offset()
         return answer
 
     def learn(self, name, request, answer):
