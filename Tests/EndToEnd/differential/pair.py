@@ -94,6 +94,7 @@ class Pair:
         self.progress_is_sound = min(self.versions) >= (3, 5, 13)
         self.hashes_equal = min(self.versions) >= rules.HASH_REMEMBERED
         self.calls = 0
+        self.index_offset = 0   # How many more entries the log of the reference has.
 
     def __enter__(self):
         try:
@@ -177,6 +178,8 @@ class Pair:
                 answer.TTL = 1
         elif isinstance(answer, api.StatusResponse):
             rules.status_is_sound(answer, self.versions[side])
+            if side == 0:
+                answer.raftIndex += self.index_offset
         elif isinstance(answer, api.AlarmResponse):
             alarms = sorted(answer.alarms, key=lambda alarm: (alarm.memberID, alarm.alarm))  # Of a map in etcd.
             del answer.alarms[:]
@@ -201,6 +204,15 @@ class Pair:
             return f"ok\n{kind.FromString(message) if kind and message is not None else message}"
         lines = difflib.unified_diff(text(two).splitlines(), text(one).splitlines(), "real etcd", "under test", lineterm="", n=30)
         raise Difference(f"{name} {dict(metadata) or ''}{{\n{request}}}\n" + "\n".join(lines))
+
+    def learn_index_offset(self):
+        """After a call that takes an entry of the log on one side, or none."""
+        path = api.METHODS["Maintenance.Status"].path
+        one, two = (api.StatusResponse.FromString(side.ask(path, b"")).raftIndex for side in self.sides)
+        # A call of Lock or Election is several requests.
+        if not -1 <= two - one - self.index_offset <= 2:
+            raise Difference(f"Raft index {two} of real etcd, {one} under test, {self.index_offset} apart before this call")
+        self.index_offset = two - one
 
     def raw(self, name, bodies, metadata=(), which=0, flag=0):
         return self.both(api.METHODS[name].path, bodies, metadata, which, flag)

@@ -142,8 +142,8 @@ def floors(operations, moments=()):
     return low, of_moments
 
 
-def complaints(operations, log, first=2):
-    """All that is wrong with a history whose log begins at revision `first`."""
+def complaints(operations, log, first=2, ended=0.0):
+    """All that is wrong with a history whose log begins at revision `first` and was read at the time `ended`."""
     states, found, claimed = States(log), log_complaints(log, first), {}
     low, _ = floors(operations)
 
@@ -194,7 +194,7 @@ def complaints(operations, log, first=2):
                 break
         else:
             expiries.append(revision)
-    found += expiry_complaints(operations, states, expiries)
+    found += expiry_complaints(operations, states, expiries, ended)
     for op in operations:
         if op.refused is not None and any(event.value in values(op.spec) for events in log.values() for event in events if event.value):
             found.append(f"{op} was refused, and has happened")
@@ -224,7 +224,7 @@ def kinds(spec):
     return [inner[0] for inner in (*spec[2], *spec[3])] if spec[0] == "txn" else [spec[0]]
 
 
-def expiry_complaints(operations, states, revisions):
+def expiry_complaints(operations, states, revisions, ended):
     """Revisions that nobody asked for must each be the expiry of one lease, and not before its time."""
     found, grants = [], {op.spec[1]: op for op in operations if op.spec[0] == "grant" and op.refused is None}
     order = sorted((op.time, op.invoked) for op in operations)
@@ -237,11 +237,14 @@ def expiry_complaints(operations, states, revisions):
             found.append(f"nobody asked for revision {revision}: {events}")
             continue
         grant = grants[lease]
-        # The first operation that began after the lease could have ended.
-        at = bisect.bisect_left(order, (grant.time + grant.spec[2], 0))
-        if at == len(order):
+        could_end = grant.time + grant.spec[2]
+        if could_end > ended:
             found.append(f"lease {lease} ended before its time, at revision {revision}")
             continue
+        # The first operation that began after the lease could have ended.
+        at = bisect.bisect_left(order, (could_end, 0))
+        if at == len(order):
+            continue  # None did: it ended when all was done, before the log was read.
         moments.append(order[at][1])
         checks.append((revision, lease))
     _, lows = floors(operations, moments)

@@ -364,6 +364,7 @@ class Run:
             self.turn()
         self.missing = [f"a watcher of {w.seen.key}..{w.seen.end} is at {w.reached} of {self.last}" for w in self.lagging()]
         self.log = self.read_log()
+        self.ended = time.monotonic()
         for peer in (*self.clients, *self.watchers):
             peer.disconnect()
         return self
@@ -439,7 +440,7 @@ class Run:
         return log
 
     def complaints(self):
-        found = self.missing + self.contradictions + checker.complaints(self.operations, self.log)
+        found = self.missing + self.contradictions + checker.complaints(self.operations, self.log, ended=self.ended)
         for watcher in self.watchers:
             found += [f"watcher of {watcher.seen.key}..{watcher.seen.end}: {text}" for text in checker.watch_complaints(
                 watcher.seen, self.log, whole=not self.compacted or watcher is self.audit, first=self.first_for_watchers())]

@@ -289,7 +289,7 @@ class CheckerItself(unittest.TestCase):
         return self.random.choice([op for op in self.operations if op.acknowledged and accept(op)])
 
     def assertFound(self):
-        self.assertTrue(checker.complaints(self.operations, self.log))
+        self.assertTrue(checker.complaints(self.operations, self.log, ended=self.run_.ended))
 
     def test_lost_write(self):
         op = self.pick(lambda op: op.spec[0] == "put" and op.revision < self.run_.last)
@@ -353,6 +353,23 @@ class CheckerItself(unittest.TestCase):
         op = self.pick(lambda op: op.spec[0] == "put" and op.answer is not None)
         op.answer = None
         self.assertFound()
+
+    def test_lease_that_ends(self):
+        """One of three seconds, granted at 10, with a key that its end removes at revision 3."""
+        grant = checker.Operation(("grant", 7, 3), 1, 10.0, 2, 1, ())
+        put = checker.Operation(("put", b"k", b"v", 7), 3, 10.1, 4, 2)
+        late = checker.Operation(("get", b"k", b"", 0, False), 5, 13.5, 6, 3, ([], 0))
+        log = {2: [checker.Event(b"k", b"v", 2, 1, 7)], 3: [checker.Event(b"k", None, 0, 0, 0)]}
+        self.assertFalse(checker.complaints([grant, put, late], log, ended=14))
+        # Nothing was asked any more when it ended; the log was read late enough, or not.
+        self.assertFalse(checker.complaints([grant, put], log, ended=13.1))
+        self.assertTrue(checker.complaints([grant, put], log, ended=12.9))
+        # Many revisions later than when it could end.
+        log = {2: log[2], **{r: [checker.Event(b"other", b"%d" % r, 4, r - 3, 0)] for r in range(4, 90)}, 3: log[3]}
+        puts = [checker.Operation(("put", b"other", b"%d" % r, 0), 2 * r, 10.2, 2 * r + 1, r, checker.KV(b"other", b"%d" % (r - 1), 4, r - 1, r - 4, 0)
+                                  if r > 4 else None) for r in range(4, 90)]
+        late = checker.Operation(("get", b"k", b"", 0, False), 1000, 13.5, 1001, 89, ([], 0))
+        self.assertTrue(checker.complaints([grant, put, *puts, late], log, ended=14))
 
     # Watchers.
 
