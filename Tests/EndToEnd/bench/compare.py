@@ -31,8 +31,12 @@ class SecureServer(Server):
 
     url = property(lambda self: f"https://{self.address}")
 
-    def __init__(self, certificates, **options):
-        super().__init__("--cert-file", certificates.path("server.crt"), "--key-file", certificates.path("server.key"), **options)
+    def __init__(self, certificates, *flags, **options):
+        super().__init__("--cert-file", certificates.path("server.crt"), "--key-file", certificates.path("server.key"), *flags, **options)
+
+
+#: Contents may be larger than the usual 2 GiB.
+QUOTA = "--quota-backend-bytes", str(16 << 30)
 
 
 def run_round(wanted, name, binary, generators, directory, scale):
@@ -44,7 +48,7 @@ def run_round(wanted, name, binary, generators, directory, scale):
     groups = [[w] for w in wanted if w.content == "empty"] + [[w for w in wanted if w.content == c] for c in contents]
     for group in groups:
         load, certificates = generators[group[0].content == "TLS"]
-        start = functools.partial(SecureServer, certificates) if certificates else Server
+        start = functools.partial(SecureServer, certificates, *QUOTA) if certificates else functools.partial(Server, *QUOTA)
         with start(binary=binary, work=directory, data_dir=data) as server:
             bench = workloads.Bench(server, measure.Generator(load, server), directory, scale)
             workloads.CONTENTS[group[0].content](bench)
