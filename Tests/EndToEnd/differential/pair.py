@@ -95,6 +95,7 @@ class Pair:
         self.hashes_equal = min(self.versions) >= rules.HASH_REMEMBERED
         self.calls = 0
         self.index_offset = 0   # How many more entries the log of the reference has.
+        self.index_unsure = 0   # Calls since that was known that take an entry on one side, or on none.
 
     def __enter__(self):
         try:
@@ -152,9 +153,11 @@ class Pair:
         if one[0] != 0:
             return None
         answer = method.response.FromString(two[2])
-        if one[2] != two[2]:
+        if one[2] != two[2] or name == "Maintenance.Status":
             mine, theirs = method.response.FromString(one[2]), method.response.FromString(two[2])
             try:
+                if name == "Maintenance.Status":
+                    self.learn_index_offset(mine.raftIndex, theirs.raftIndex)
                 equal = self.normal(request, mine, 0) == self.normal(request, theirs, 1)
             except AssertionError as error:
                 raise Difference(f"{name} {{\n{request}}}\n{error}") from None
@@ -205,14 +208,13 @@ class Pair:
         lines = difflib.unified_diff(text(two).splitlines(), text(one).splitlines(), "real etcd", "under test", lineterm="", n=30)
         raise Difference(f"{name} {dict(metadata) or ''}{{\n{request}}}\n" + "\n".join(lines))
 
-    def learn_index_offset(self):
-        """After a call that takes an entry of the log on one side, or none."""
-        path = api.METHODS["Maintenance.Status"].path
-        one, two = (api.StatusResponse.FromString(side.ask(path, b"")).raftIndex for side in self.sides)
+    def learn_index_offset(self, mine, theirs):
+        if not self.index_unsure:
+            return
         # A call of Lock or Election is several requests.
-        if not -1 <= two - one - self.index_offset <= 2:
-            raise Difference(f"Raft index {two} of real etcd, {one} under test, {self.index_offset} apart before this call")
-        self.index_offset = two - one
+        if not -self.index_unsure <= theirs - mine - self.index_offset <= 2 * self.index_unsure:
+            raise AssertionError(f"Raft index {theirs} of real etcd, {mine} under test, {self.index_offset} apart {self.index_unsure} calls ago")
+        self.index_offset, self.index_unsure = theirs - mine, 0
 
     def raw(self, name, bodies, metadata=(), which=0, flag=0):
         return self.both(api.METHODS[name].path, bodies, metadata, which, flag)

@@ -124,7 +124,7 @@ class Runner:
         answer = self.pair.call(name, request, **options)
         self.learn(name, request, answer)
         if name in rules.PROPOSED_OR_NOT or answer is None and name in rules.REFUSED_BEFORE_OR_AFTER:
-            self.pair.learn_index_offset()
+            self.pair.index_unsure += 1
         return answer
 
     def await_compaction(self):

@@ -21,7 +21,7 @@ SEQUENCES, STEPS = int(os.environ.get("MARTLET_SEQUENCES", 2400)), int(os.enviro
 SECONDS = float(os.environ.get("MARTLET_SECONDS", 150))
 WORKERS = int(os.environ.get("MARTLET_WORKERS", 0)) or len(os.sched_getaffinity(0)) + 2
 
-#: The same sequences each time: a run tells what a change has done. MARTLET_SEED begins elsewhere.
+#: The same sequences each time: a run tells what a change has done. MARTLET_SEED begins elsewhere, as long runs by hand do.
 FIRST_SEED = 1
 
 
