@@ -64,6 +64,9 @@ let package = Package(
             name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema", "CYAML"], exclude: ["Resources"],
             linkerSettings: [.linkedLibrary(":libyaml.a")]),
 
+        // Tools: commands and flags as cobra and pflag have them.
+        .target(name: "CommandLineTools", path: "Sources/CommandLine"),
+
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
         .testTarget(name: "TracingTests", dependencies: ["DatastoreTracing"]),
@@ -74,6 +77,7 @@ let package = Package(
             name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
             exclude: ["Corpus"]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
+        .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
     ],
     swiftLanguageModes: [.v6]
