@@ -45,6 +45,13 @@ struct PendingRead: Sendable {
 protocol LinearizableHandler: AnyObject, Sendable {
     /// Serves the request on the call's event loop.
     func serve(_ call: Call, _ request: UnsafeRawBufferPointer)
+
+    /// What the caller is told when there was no leader for as long as a request may take.
+    var withoutLeader: CallError { get }
+}
+
+extension LinearizableHandler {
+    var withoutLeader: CallError { .timeout }
 }
 
 /// A change of the members on its way through the log.

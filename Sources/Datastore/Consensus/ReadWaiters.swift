@@ -13,6 +13,13 @@ enum ReadWaiter: Sendable {
         case .probe(let start, _): start
         }
     }
+
+    var withoutLeader: CallError {
+        switch self {
+        case .call(let read): read.handler.withoutLeader
+        case .probe: .timeout
+        }
+    }
 }
 
 /// A value: which reads wait for which confirmation.

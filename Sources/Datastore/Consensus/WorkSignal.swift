@@ -1,4 +1,5 @@
-// A lock with a condition and a deadline: how the consensus thread sleeps until there is work.
+// A lock with a condition and a deadline: how the consensus thread sleeps until there is work, and a snapshot's until
+// there is room.
 
 import CShims
 import Glibc

@@ -16,6 +16,7 @@ final class LeaseGrantMethod: MethodHandler {
         do {
             var request = try LeaseGrantRequest(decoding: bytes)
             guard node.hasSpace(QuotaCost.leaseGrant, for: call) else { return }
+            try node.authorizeUser(call)
             guard request.id == 0 else { return node.propose(.leaseGrant, bytes, for: call) }
             request.id = node.unusedLeaseID()
             let sink = ByteSink(capacity: 32)
@@ -36,6 +37,8 @@ final class LeaseRevokeMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             _ = try LeaseRevokeRequest(decoding: bytes)
+            // Whether the keys of the lease may be deleted is judged at apply; without credentials nothing is proposed.
+            try node.authorizeUser(call)
             node.propose(.leaseRevoke, bytes, for: call, privileged: true)
         } catch {
             call.fail(CallError(anything: error))
@@ -52,6 +55,7 @@ final class LeaseTimeToLiveMethod: MethodHandler, LinearizableHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             _ = try LeaseTimeToLiveRequest(decoding: bytes)
+            try node.authorizeUser(call)
             node.linearize(call, bytes, self)
         } catch {
             call.fail(CallError(anything: error))
@@ -81,6 +85,9 @@ final class LeaseTimeToLiveMethod: MethodHandler, LinearizableHandler {
 }
 
 extension LeaseTimeToLiveMethod {
+    /// Only the leader has the clock, so this waits for a leader, not for a read index.
+    var withoutLeader: CallError { .noLeader }
+
     /// The keys of a lease are told to those who may read them all.
     private func authorize(_ call: Call, _ request: LeaseTimeToLiveRequest) throws(CallError) {
         guard let who = try node.credentials(call) else { return }

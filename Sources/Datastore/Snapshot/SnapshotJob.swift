@@ -3,9 +3,7 @@
 // Between the two is a queue of a megabyte: a client that reads slowly holds the thread back, and nothing else. Writes
 // go on; compaction purges nothing that the pinned state needs until the stream ends.
 
-import CShims
 import DatastoreTracing
-import Glibc
 import KeySpace
 import Storage
 import Synchronization
@@ -41,8 +39,8 @@ final class SnapshotJob: @unchecked Sendable {
     private let storageVersion: String
     private let began = monotonicNow()
     private let shared = Mutex(Shared())
-    /// Counts what the loop has taken; the thread waits on it.
-    private let space = SnapshotSpace()
+    /// The loop has taken something since the thread last waited.
+    private let space = WorkSignal(false)
     /// Field 4 of every message.
     private let versionField: [UInt8]
 
@@ -86,7 +84,7 @@ final class SnapshotJob: @unchecked Sendable {
             head.varint(UInt64(chunk.bytes.count))
             call.send(head: head.bytes, shared: chunk.bytes)
         }
-        if !taken.isEmpty { space.signal() }
+        if !taken.isEmpty { signalSpace() }
         switch ending {
         case .complete: call.finish()
         case .failed(let error): call.fail(error)
@@ -101,7 +99,7 @@ final class SnapshotJob: @unchecked Sendable {
             state.chunks = []
             state.bytes = 0
         }
-        space.signal()
+        signalSpace()
     }
 
     // MARK: Thread
@@ -224,51 +222,18 @@ final class SnapshotJob: @unchecked Sendable {
             } else {
                 waitingSince = now
             }
-            if space.wait(nanoseconds: 500_000_000) { waitingSince = nil }
+            let hasSpace = space.wait(until: now + 500_000_000, isReady: { $0 }) { isTaken in
+                defer { isTaken = false }
+                return isTaken
+            }
+            if hasSpace { waitingSince = nil }
         }
     }
-}
 
-/// A signal that something was taken, with a time-out.
-private final class SnapshotSpace: @unchecked Sendable {
-    // Unchecked: `isSignalled` is guarded by `mutex`.
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var isSignalled = false
-
-    init() {
-        pthread_mutex_init(mutex, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(condition, &attributes)
-        pthread_condattr_destroy(&attributes)
-    }
-
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
-    }
-
-    func signal() {
-        pthread_mutex_lock(mutex)
-        isSignalled = true
-        pthread_cond_signal(condition)
-        pthread_mutex_unlock(mutex)
-    }
-
-    /// Returns whether there was a signal since the last wait.
-    func wait(nanoseconds: UInt64) -> Bool {
-        let until = monotonicNow() + nanoseconds
-        var limit = timespec(tv_sec: Int(until / 1_000_000_000), tv_nsec: Int(until % 1_000_000_000))
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        while !isSignalled {
-            if pthread_cond_timedwait(condition, mutex, &limit) == ETIMEDOUT { break }
+    private func signalSpace() {
+        space.signal { isTaken in
+            isTaken = true
+            return true
         }
-        defer { isSignalled = false }
-        return isSignalled
     }
 }

@@ -138,6 +138,12 @@ class Rules(OneServer):
         alice, bob = token(client, "alice", "a"), token(client, "bob", "b")
         with self.fails(Code.INVALID_ARGUMENT, "etcdserver: user name is empty"):
             client.call("Lease.LeaseGrant", TTL=60, ID=7)
+        # Without credentials nothing is proposed.
+        before = client.call("Maintenance.Status", metadata=as_(root)).raftIndex
+        for name, fields in (("LeaseGrant", {"TTL": 60}), ("LeaseRevoke", {"ID": 7}), ("LeaseTimeToLive", {"ID": 7})):
+            with self.fails(Code.INVALID_ARGUMENT, "etcdserver: user name is empty"):
+                client.call(f"Lease.{name}", **fields)
+        self.assertEqual(client.call("Maintenance.Status", metadata=as_(root)).raftIndex, before)
         client.call("Lease.LeaseGrant", TTL=60, ID=7, metadata=as_(bob))
         client.put(b"w/1", lease=7, metadata=as_(bob))
         with self.fails(Code.PERMISSION_DENIED):

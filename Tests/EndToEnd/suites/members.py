@@ -182,7 +182,12 @@ class SecondVoter(Members):
         waiting = {
             "range": self.later("KV.Range", key=b"k"), "put": self.later("KV.Put", key=b"k"),
             "grant": self.later("Lease.LeaseGrant", TTL=10), "alarm": self.later("Maintenance.Alarm"),
-            "list": self.later("Cluster.MemberList", linearizable=True)}
+            "list": self.later("Cluster.MemberList", linearizable=True), "lease": self.later("Lease.LeaseTimeToLive", ID=lease),
+            "promote": self.later("Cluster.MemberPromote", ID=member.ID), "downgrade": self.later("Maintenance.Downgrade", action=2),
+            "revoke": self.later("Lease.LeaseRevoke", ID=lease)}
+        renewed = KeepAlive(self.client)
+        self.addCleanup(renewed.cancel)
+        renewed.send(api.LeaseKeepAliveRequest(ID=lease))
         with self.fails(Code.DEADLINE_EXCEEDED):
             self.client.call("Cluster.MemberRemove", ID=member.ID, timeout=1)
         with self.fails(Code.UNKNOWN, NOT_ENOUGH):
@@ -193,7 +198,13 @@ class SecondVoter(Members):
             "list": (Code.UNAVAILABLE, "etcdserver: request timed out"),
             "put": (Code.DEADLINE_EXCEEDED, "context deadline exceeded"),
             "grant": (Code.DEADLINE_EXCEEDED, "context deadline exceeded"),
+            "revoke": (Code.DEADLINE_EXCEEDED, "context deadline exceeded"),
+            # The clock of leases, and how far a learner is, are the leader's.
+            "lease": (Code.UNAVAILABLE, "etcdserver: no leader"), "promote": (Code.UNAVAILABLE, "etcdserver: no leader"),
+            "downgrade": (Code.UNAVAILABLE, "etcdserver: request timed out"),
             "alarm": (Code.DEADLINE_EXCEEDED, "context deadline exceeded")})
+        error = renewed.wait_end()
+        self.assertEqual((error.code(), error.details()), (Code.UNAVAILABLE, "etcdserver: no leader"))
         health = self.http("/health")
         self.assertEqual(health[0], 503)
         self.assertEqual(json.loads(health[1]), {"health": "false", "reason": "RAFT NO LEADER"})

@@ -1,0 +1,143 @@
+// Committed entries on the consensus thread: applied in order, shown to readers, answered.
+
+import DatastoreMetrics
+import DatastoreTracing
+import KeySpace
+import Raft
+import Storage
+import Transport
+import Wire
+
+extension ConsensusLoop {
+    func apply(_ range: Range<LogIndex>) {
+        guard !range.isEmpty else { return }
+        var next = range.lowerBound
+        while next < range.upperBound {
+            let end = min(next + LogIndex(KeySpaceLimits.entriesPerPublication), range.upperBound)
+            // A configuration change changes `raft` itself, so the chunk is a copy; the payloads are shared.
+            for entry in raft.entries(next..<end) {
+                apply(entry)
+                next = entry.index + 1
+                if answers.contains(where: { $0.sink.count > ServerLimits.answerBatchBytesMax }) { break }
+            }
+            publishChunk()
+            if answers.contains(where: { $0.sink.count > ServerLimits.answerBatchBytesMax }) { deliver() }
+        }
+        applied = range.upperBound - 1
+        raft.didApply(through: applied)
+        node.consensus.update(applied: applied)
+        node.metrics.server.proposalsApplied.set(applied)
+    }
+
+    /// Shows a chunk's changes to readers. As long as a full disk prevents that, its answers are set aside, beside those that tell
+    /// others of their time-outs: a client that was told of its write must not read the state before it.
+    func publishChunk() {
+        var heldBack: [AnswerBatch]?
+        retryWhileDiskIsFull("revision log") {
+            do {
+                try node.store.publish()
+            } catch {
+                if heldBack == nil {
+                    heldBack = answers
+                    answers = node.loops.map { _ in AnswerBatch() }
+                }
+                throw error
+            }
+        }
+        guard let heldBack else { return }
+        deliver()
+        answers = heldBack
+    }
+
+    func apply(_ entry: Entry) {
+        appliedTerm = entry.term
+        switch entry.kind {
+        case .normal: applyRequest(entry)
+        case .configurationChange: applyChange(entry)
+        case .configurationChangeV2:
+            // Members of this version propose single changes only, and so does etcd.
+            if let change = try? entry.data.withUnsafeBytes({ try ConfigurationChangeV2(decoding: $0) }) {
+                _ = try? raft.applyConfigurationChange(change)
+                configurationChanged()
+            }
+        }
+    }
+
+    func applyRequest(_ entry: Entry) {
+        guard !entry.data.isEmpty else { return }
+        appliedEntryBytes += entry.data.count
+        entry.data.withUnsafeBytes { bytes in
+            guard let request = try? InternalRequest(decoding: bytes) else {
+                log.error("a committed entry cannot be decoded; it changes nothing", .uint64("entry-index", entry.index))
+                return
+            }
+            let waiter = waiting.isEmpty ? nil : waiting.removeValue(forKey: request.id)
+            var sink: ByteSink?
+            switch waiter?.target {
+            case .call(let call): sink = answers[call.loop.index].sink
+            case .loop(let reply): sink = answers[reply.loop].sink
+            case .server, nil: break
+            }
+            let offset = sink?.count ?? 0
+            let began = monotonicNow()
+            let versionBefore = request.kind == .clusterVersionSet ? node.keySpace.cluster.current.version : nil
+            let outcome = node.keySpace.apply(request, entry: entry, currentTerm: raft.term, to: sink)
+            if request.kind == .clusterVersionSet, let version = node.keySpace.cluster.current.version {
+                node.clusterVersionChanged(from: versionBefore, to: version)
+            }
+            let took = monotonicNow() - began
+            if took > slowApplyNanoseconds { warnSlowApply(took, request, outcome, size: (sink?.count ?? 0) - offset) }
+            if case .exceededQuota = outcome { node.space.raise(node) {} }
+            if request.kind == .downgradeInfoSet, node.keySpace.cluster.current.downgradeEnabled { wantsSnapshot = true }
+            guard let waiter else { return }
+            if began &+ took &- waiter.start > slowWriteNanoseconds {
+                noteSlowWrite(waiter, request, outcome, size: (sink?.count ?? 0) - offset)
+            }
+            if case .compacting = outcome, case .call(let call) = waiter.target {
+                finishCompaction(call, waiter, offset)
+            } else {
+                resolve(waiter.target, outcome, bytes: waiter.bytes, from: offset)
+            }
+        }
+    }
+
+    /// A compaction asked for with `physical`: its answer waits until the purge is finished.
+    func finishCompaction(_ call: Call, _ waiter: Waiting, _ offset: Int) {
+        let sink = answers[call.loop.index].sink
+        let answer = SharedBytes(copying: UnsafeRawBufferPointer(rebasing: sink.bytes[offset..<sink.count]))
+        let node = node
+        released.proposals += 1
+        released.bytes += waiter.bytes
+        node.metrics.server.proposalsPending.decrement()
+        node.store.notifyWhenCompacted {
+            call.loop.execute { call.reply { $0.append(answer.bytes) } }
+        }
+    }
+
+    func warnSlowApply(_ took: UInt64, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
+        node.metrics.server.slowApplies.increment()
+        var failure: String?
+        if case .failed(let error) = outcome { failure = error.message }
+        let slow = SlowApply(
+            nanoseconds: took, threshold: node.configuration.warningApplyDuration, kind: .replicated,
+            request: RequestTexts.text(of: request), response: size > 0 ? "size:\(size)" : "", error: failure)
+        log.warn(SlowApply.message, slow.fields)
+    }
+
+    /// Says what of a client's write took longer than `--warning-unary-request-duration`.
+    func noteSlowWrite(_ waiter: Waiting, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
+        guard case .call(let call) = waiter.target, let kind = request.kind else { return }
+        var content: RequestStatistics.Content?
+        if case .done = outcome {
+            switch kind {
+            case .put, .deleteRange, .txn:
+                content = RequestStatistics.Content(
+                    requestCount: kind == .put ? 1 : 0, requestSize: Int64(request.body.count), responseCount: 0,
+                    responseSize: Int64(size), text: RequestTexts.text(kind, request.body))
+            default: break
+            }
+        }
+        answers[call.loop.index].add(
+            AnswerBatch.SlowWrite(call: call, kind: kind, start: waiter.start, content: content))
+    }
+}
