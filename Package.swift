@@ -63,6 +63,12 @@ let package = Package(
         .target(
             name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema", "CYAML"], exclude: ["Resources"],
             linkerSettings: [.linkedLibrary(":libyaml.a")]),
+        // Apart, so that who reads no encrypted values links no ciphers.
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
+        .target(
+            name: "DecoderEncryption", dependencies: ["Decoder", "Wire", "COpenSSL", "CSodium"],
+            linkerSettings: [.linkedLibrary(":libcrypto.a"), .linkedLibrary(":libsodium.a")]),
 
         // Tools: commands and flags as cobra and pflag have them.
         .target(name: "CommandLineTools", path: "Sources/CommandLine"),
@@ -79,6 +85,7 @@ let package = Package(
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
+        .testTarget(name: "DecoderEncryptionTests", dependencies: ["DecoderEncryption"], exclude: ["Vectors"]),
     ],
     swiftLanguageModes: [.v6]
 )

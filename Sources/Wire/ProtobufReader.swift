@@ -30,6 +30,9 @@ public struct ProtobufReader {
     @inline(__always)
     public var isAtEnd: Bool { position >= end }
 
+    /// Bytes not read yet.
+    public var remaining: Int { end - position }
+
     @inline(__always)
     public mutating func varint() throws(ProtobufError) -> UInt64 {
         guard position < end else { throw .truncated }

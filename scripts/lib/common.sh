@@ -6,7 +6,7 @@ cache=${MARTLET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/martlet}
 export MARTLET_CACHE=$cache
 
 # What Swift's compiler and linker use of Debian, and the library that the server speaks HTTP/2 with.
-build_packages=(git pkg-config binutils gcc libc6-dev libgcc-12-dev libstdc++-12-dev libncurses6 libxml2 zlib1g-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev)
+build_packages=(git pkg-config binutils gcc libc6-dev libgcc-12-dev libstdc++-12-dev libncurses6 libxml2 zlib1g-dev libnghttp2-dev libyaml-dev libprotobuf-c-dev libssl-dev libsodium-dev)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }

@@ -33,6 +33,11 @@ void martlet_return_memory(void);
 /// Bytes of the main heap in use and free, and of blocks mapped by themselves.
 void martlet_heap(size_t *used, size_t *unused, size_t *mapped);
 
+/// Copies bytes of a JSON string up to the first one that needs a look; returns how many were copied. `to` must have room
+/// for `count` and may get up to 15 bytes behind those copied. `mask`: 1 control characters, quote and backslash; 2 `<`, `>`
+/// and `&`; 4 all outside ASCII.
+size_t martlet_json_copy_plain(uint8_t *to, const uint8_t *from, size_t count, unsigned mask);
+
 /// Keeps every page of the process in memory from the moment it is first touched. 0, or -1 and errno.
 int martlet_lock_memory(void);
 

@@ -7,6 +7,9 @@ struct CBORText {
     private let bytes: UnsafeRawBufferPointer
     private var at = 0
     private let base: Int
+    /// Keep what was read when the rest cannot be.
+    private let isLenient: Bool
+    private var failure: DecodingError?
 
     /// Appends the item that the bytes are; a leading self-description tag is passed over.
     ///
@@ -23,6 +26,20 @@ struct CBORText {
         }
     }
 
+    /// Appends what can be read of an item, with what is open closed; returns what is wrong.
+    static func appendReadable(_ bytes: UnsafeRawBufferPointer, to sink: ByteSink) -> [DecodingError] {
+        var text = CBORText(bytes: bytes, base: 0, isLenient: true)
+        let mark = sink.count
+        do throws(DecodingError) {
+            try text.item(to: sink, depth: 1, isBase64: false)
+        } catch {
+            sink.truncate(to: mark)
+            return [error]
+        }
+        if text.failure == nil, text.at < bytes.count { text.failure = text.error("bytes after the CBOR item") }
+        return text.failure.map { [$0] } ?? []
+    }
+
     /// Whether bytes of a raw field are CBOR rather than JSON.
     ///
     /// - Parameter isFields: of FieldsV1, whose CBOR needs no self-description.
@@ -32,9 +49,10 @@ struct CBORText {
         return (0xa0...0xbf).contains(first) || (0xc6...0xdb).contains(first) || first == 0xf6
     }
 
-    private init(bytes: UnsafeRawBufferPointer, base: Int) {
+    private init(bytes: UnsafeRawBufferPointer, base: Int, isLenient: Bool = false) {
         self.bytes = bytes
         self.base = base
+        self.isLenient = isLenient
     }
 
     private func error(_ reason: String) -> DecodingError { DecodingError(reason, offset: base + at) }
@@ -89,7 +107,7 @@ struct CBORText {
         case 2, 3:
             let text = try string(head)
             text.withUnsafeBytes {
-                if isBase64, head >> 5 == 2 { JSONPrinter.append(base64: $0, to: sink) } else { JSONText.append($0, to: sink) }
+                if isBase64, head >> 5 == 2 { sink.jsonBase64($0) } else { sink.jsonString($0) }
             }
         case 4: try array(head, to: sink, depth)
         case 5: try map(head, to: sink, depth)
@@ -102,13 +120,20 @@ struct CBORText {
         let count = try argument(head & 31)
         sink.append(byte: UInt8(ascii: "["))
         var done: UInt64 = 0
-        while done != count {
+        while done != count, failure == nil {
             if count == nil, at < bytes.count, bytes[at] == 0xff {
                 at += 1
                 break
             }
-            if done > 0 { sink.append(byte: UInt8(ascii: ",")) }
-            try item(to: sink, depth: depth + 1, isBase64: false)
+            let mark = sink.count
+            do throws(DecodingError) {
+                if done > 0 { sink.append(byte: UInt8(ascii: ",")) }
+                try item(to: sink, depth: depth + 1, isBase64: false)
+            } catch {
+                guard isLenient else { throw error }
+                sink.truncate(to: mark)
+                failure = error
+            }
             done += 1
         }
         sink.append(byte: UInt8(ascii: "]"))
@@ -119,25 +144,34 @@ struct CBORText {
         var members: [(key: [UInt8], json: [UInt8])] = []
         var done: UInt64 = 0
         let scratch = ByteSink(capacity: 256)
-        while done != count {
+        while done != count, failure == nil {
             if count == nil, at < bytes.count, bytes[at] == 0xff {
                 at += 1
                 break
             }
-            let keyHead = try byte()
-            guard keyHead >> 5 == 2 || keyHead >> 5 == 3 else { throw error("a key that is no string") }
-            let key = try string(keyHead)
-            scratch.clear()
-            try item(to: scratch, depth: depth + 1, isBase64: false)
-            members.append((key, scratch.array()))
+            do throws(DecodingError) {
+                let keyHead = try byte()
+                guard keyHead >> 5 == 2 || keyHead >> 5 == 3 else { throw error("a key that is no string") }
+                let key = try string(keyHead)
+                scratch.clear()
+                try item(to: scratch, depth: depth + 1, isBase64: false)
+                members.append((key, scratch.array()))
+            } catch {
+                guard isLenient else { throw error }
+                failure = error
+            }
             done += 1
         }
         members.sort { $0.key.lexicographicallyPrecedes($1.key) }
         sink.append(byte: UInt8(ascii: "{"))
         for (index, member) in members.enumerated() {
-            if index > 0, member.key == members[index - 1].key { throw error("a key twice in one map") }
+            if index > 0, member.key == members[index - 1].key {
+                guard isLenient else { throw error("a key twice in one map") }
+                failure = failure ?? error("a key twice in one map")
+                continue
+            }
             if index > 0 { sink.append(byte: UInt8(ascii: ",")) }
-            member.key.withUnsafeBytes { JSONText.append($0, to: sink) }
+            member.key.withUnsafeBytes { sink.jsonString($0) }
             sink.append(byte: UInt8(ascii: ":"))
             sink.append(member.json)
         }
@@ -168,7 +202,7 @@ struct CBORText {
                 default: Double(bitPattern: bits)
                 }
             guard value.isFinite else { throw error("a number that is not finite") }
-            NumberText.appendJSON(value, to: sink)
+            FloatText.appendJSON(value, to: sink)
         default: throw error("no simple value has the number \(head & 31)")
         }
     }

@@ -13,6 +13,8 @@ extension JSONPrinter {
     }
 
     mutating func append(_ value: MessageValue, _ plan: MessagePlan, _ special: SpecialForm) {
+        // Their JSON has no place for more.
+        if value.unknownCount > 0 { warnings.unknown(value, plan) }
         let first = plan.fields[0]
         switch special {
         case .time:
@@ -25,15 +27,15 @@ extension JSONPrinter {
         case .duration: DurationText.append(value.integer(first), to: sink)
         case .intorstring:
             switch value.integer(first) {
-            case 0: NumberText.append(value.integer(plan.fields[1]), to: sink)
-            case 1: JSONText.append(value.bytes(plan.fields[2]), to: sink)
+            case 0: sink.decimal(value.integer(plan.fields[1]))
+            case 1: sink.jsonString(value.bytes(plan.fields[2]))
             default:
                 warnings.add("an IntOrString is neither (type \(value.integer(first)))")
                 sink.append("null" as StaticString)
             }
         case .quantity:
             let text = value.bytes(first)
-            if text.isEmpty { sink.append("\"0\"" as StaticString) } else { JSONText.append(text, to: sink) }
+            if text.isEmpty { sink.append("\"0\"" as StaticString) } else { sink.jsonString(text) }
         case .rawjson, .rawext: appendRaw(value.bytes(first), plan)
         case .items:
             let count = value.count(first)
@@ -62,8 +64,22 @@ extension JSONPrinter {
     private mutating func appendRaw(_ bytes: UnsafeRawBufferPointer, _ plan: MessagePlan) {
         if bytes.isEmpty { return sink.append("null" as StaticString) }
         if CBORText.isLikely(bytes, isFields: plan.name == "meta/v1.FieldsV1"), (try? CBORText.append(bytes, to: sink)) != nil { return }
-        if JSONDocument.isValid(bytes) { return JSONText.appendCompact(bytes, to: sink) }
-        warnings.add("\(plan.name) holds \(bytes.count) bytes that are no JSON; shown as base64")
-        Self.append(base64: bytes, to: sink)
+        do throws(DecodingError) {
+            return try JSONCompactor.append(bytes, to: sink)
+        } catch {
+            if plan.special == .rawext, bytes.starts(with: StoredForm.magic), nested(bytes) { return }
+            warnings.add("\(plan.name) holds \(bytes.count) bytes that are no JSON (\(error.reason)); shown as base64")
+        }
+        sink.jsonBase64(bytes)
+    }
+
+    /// A stored object inside another.
+    private mutating func nested(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard depth < DecoderLimits.nestedObjectsMax else { return false }
+        let decoder = ObjectDecoder(schema: schema, depth: depth + 1)
+        guard (try? decoder.appendJSON(bytes, to: sink)) != nil else { return false }
+        warnings.add("an object in protobuf inside another is shown as JSON")
+        for text in decoder.warnings.texts { warnings.add(text) }
+        return true
     }
 }

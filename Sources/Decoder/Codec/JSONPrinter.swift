@@ -6,10 +6,21 @@ import Wire
 /// Prints messages into a buffer. Not thread-safe.
 struct JSONPrinter {
     let sink: ByteSink
+    let schema: KubernetesSchema
+    /// How many objects this one lies in.
+    let depth: Int
+    /// The text may grow to here; what is longer is cut, and `isOverfull` says so.
+    private let end: Int
+    private(set) var isOverfull = false
     /// What was seen that a reader should know.
     var warnings = Warnings()
 
-    init(_ sink: ByteSink) { self.sink = sink }
+    init(_ sink: ByteSink, schema: KubernetesSchema, depth: Int = 0) {
+        self.sink = sink
+        self.schema = schema
+        self.depth = depth
+        end = sink.count + DecoderLimits.textBytesMax
+    }
 
     /// Appends an object.
     ///
@@ -19,21 +30,31 @@ struct JSONPrinter {
         sink.append(byte: UInt8(ascii: "{"))
         if let head { sink.append(head) }
         let start = head == nil ? sink.count : -1
-        appendMembers(value, plan, start: start)
+        if appendMembers(value, plan, start) { appendUnknown(of: value, plan, start) }
         sink.append(byte: UInt8(ascii: "}"))
     }
 
     /// - Parameter start: where the first member stands without a comma in front; −1 if there is one already.
-    private mutating func appendMembers(_ value: MessageValue, _ plan: MessagePlan, start: Int) {
-        if value.unknownCount > 0 { warnings.unknown(value, plan) }
-        for index in plan.fields.indices {
-            let field = plan.fields[index]
-            switch field.label {
-            case .single: appendSingle(value, field, start)
-            case .repeated: appendList(value, field, start)
-            case .map: appendMap(value, field, start)
+    /// - Returns: whether the message, or one that stands inline in it, has unknown fields.
+    private mutating func appendMembers(_ value: MessageValue, _ plan: MessagePlan, _ start: Int) -> Bool {
+        var hasUnknown = value.unknownCount > 0
+        guard var field = plan.fields.baseAddress else { return hasUnknown }
+        let end = field + plan.fields.count
+        while field < end {
+            defer { field += 1 }
+            if value.isAbsent(field.pointee), field.pointee.isSkippedWhenAbsent { continue }
+            switch field.pointee.label {
+            case .single:
+                if field.pointee.kind == .message {
+                    if appendMessage(value, field.pointee, start) { hasUnknown = true }
+                } else {
+                    appendScalar(value, field.pointee, start)
+                }
+            case .repeated: appendList(value, field.pointee, start)
+            case .map: appendMap(value, field.pointee, start)
             }
         }
+        return hasUnknown
     }
 
     @inline(__always)
@@ -47,10 +68,10 @@ struct JSONPrinter {
         sink.append("null" as StaticString)
     }
 
-    private mutating func appendSingle(_ value: MessageValue, _ field: FieldPlan, _ start: Int) {
+    private mutating func appendScalar(_ value: MessageValue, _ field: FieldPlan, _ start: Int) {
         let omits = field.json != .always
         switch field.kind {
-        case .message: appendMessage(value, field, start)
+        case .message: break
         case .string:
             let bytes = value.bytes(field)
             if field.wire == .value {
@@ -59,7 +80,7 @@ struct JSONPrinter {
                 return omits ? () : null(field, start)
             }
             key(field, start)
-            JSONText.append(bytes, to: sink)
+            sink.jsonString(bytes)
         case .bytes:
             let bytes = value.bytes(field)
             if bytes.isEmpty {
@@ -67,12 +88,12 @@ struct JSONPrinter {
                 if !value.has(field) { return null(field, start) }
             }
             key(field, start)
-            Self.append(base64: bytes, to: sink)
+            sink.jsonBase64(bytes)
         case .int32, .int64:
             let number = value.integer(field)
             guard isShown(value, field, isZero: number == 0, start) else { return }
             key(field, start)
-            NumberText.append(number, to: sink)
+            sink.decimal(number)
         case .bool:
             let flag = value.bool(field)
             guard isShown(value, field, isZero: !flag, start) else { return }
@@ -82,13 +103,14 @@ struct JSONPrinter {
             let number = value.double(field)
             guard isShown(value, field, isZero: number == 0, start) else { return }
             key(field, start)
-            if number.isFinite {
-                NumberText.appendJSON(number, to: sink)
-            } else {
-                warnings.add("\(field.jsonName) is no finite number")
-                sink.append("null" as StaticString)
-            }
+            appendDouble(number, field)
         }
+    }
+
+    private mutating func appendDouble(_ number: Double, _ field: FieldPlan) {
+        if number.isFinite { return FloatText.appendJSON(number, to: sink) }
+        warnings.add("\(field.jsonName) is no finite number")
+        sink.append("null" as StaticString)
     }
 
     /// Writes `null` itself for a pointer that must be there and is not.
@@ -101,30 +123,36 @@ struct JSONPrinter {
         return false
     }
 
-    private mutating func appendMessage(_ value: MessageValue, _ field: FieldPlan, _ start: Int) {
+    /// - Returns: whether the message stands inline and has unknown fields.
+    private mutating func appendMessage(_ value: MessageValue, _ field: FieldPlan, _ start: Int) -> Bool {
         let plan = field.plan
         let present = value.message(field)
         if field.isInline {
-            if let inner = present ?? (field.wire == .value ? MessageValue(plan.empty) : nil) { appendMembers(inner, plan, start: start) }
-            return
+            guard let inner = present ?? (field.wire == .value ? MessageValue(plan.empty) : nil) else { return false }
+            return appendMembers(inner, plan, start)
         }
         switch field.wire {
         case .value:
             let inner = present ?? MessageValue(plan.empty)
-            if field.json == .omitZero, Self.isZeroTime(inner, plan) { return }
+            if field.json == .omitZero, Self.isZeroTime(inner, plan) { return false }
             key(field, start)
             append(inner, plan)
         case .pointer:
-            guard let present else { return field.json == .always ? null(field, start) : () }
-            key(field, start)
-            append(present, plan)
+            if let present {
+                key(field, start)
+                append(present, plan)
+            } else if field.json == .always {
+                null(field, start)
+            }
         case .nilable:
-            let isEmpty = present.map { $0.count(plan.fields[0]) == 0 } ?? true
-            if isEmpty, field.json != .always { return }
-            guard let present, !isEmpty else { return null(field, start) }
-            key(field, start)
-            append(present, plan)
+            if let present, present.count(plan.fields[0]) > 0 {
+                key(field, start)
+                append(present, plan)
+            } else if field.json == .always {
+                null(field, start)
+            }
         }
+        return false
     }
 
     private mutating func appendList(_ value: MessageValue, _ field: FieldPlan, _ start: Int) {
@@ -137,18 +165,25 @@ struct JSONPrinter {
     mutating func appendElements(_ value: MessageValue, _ field: FieldPlan, _ count: Int) {
         sink.append(byte: UInt8(ascii: "["))
         for index in 0..<count {
+            guard hasRoom() else { break }
             if index > 0 { sink.append(byte: UInt8(ascii: ",")) }
             switch field.kind {
             case .message: append(value.elementMessage(field, index), field.plan)
-            case .string: JSONText.append(MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)), to: sink)
-            case .bytes: Self.append(base64: MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)), to: sink)
-            case .int32: NumberText.append(Int64(value.element(field, index, as: Int32.self)), to: sink)
-            case .int64: NumberText.append(value.element(field, index, as: Int64.self), to: sink)
+            case .string: sink.jsonString(MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)))
+            case .bytes: sink.jsonBase64(MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)))
+            case .int32: sink.decimal(Int64(value.element(field, index, as: Int32.self)))
+            case .int64: sink.decimal(value.element(field, index, as: Int64.self))
             case .bool: sink.append(value.element(field, index, as: Int32.self) != 0 ? "true" as StaticString : "false")
-            case .double: NumberText.appendJSON(value.element(field, index, as: Double.self), to: sink)
+            case .double: appendDouble(value.element(field, index, as: Double.self), field)
             }
         }
         sink.append(byte: UInt8(ascii: "]"))
+    }
+
+    private mutating func hasRoom() -> Bool {
+        if sink.count < end { return true }
+        isOverfull = true
+        return false
     }
 
     // MARK: Maps
@@ -163,18 +198,19 @@ struct JSONPrinter {
         if Self.isAscending(value, field, keyField, count) {
             for index in 0..<count { appendEntry(value.elementMessage(field, index), entry, isFirst: index == 0) }
         } else {
-            var entries: [MessageValue] = []
-            for index in 0..<count {
-                let next = value.elementMessage(field, index)
-                // The last of several entries with one key counts.
-                if let same = entries.firstIndex(where: { equalBytes($0.bytes(keyField), next.bytes(keyField)) }) {
-                    entries[same] = next
-                } else {
-                    entries.append(next)
-                }
+            var entries = (0..<count).map { (value.elementMessage(field, $0), $0) }
+            entries.sort {
+                let (left, right) = ($0.0.bytes(keyField), $1.0.bytes(keyField))
+                return equalBytes(left, right) ? $0.1 < $1.1 : left.lexicographicallyPrecedes(right)
             }
-            entries.sort { $0.bytes(keyField).lexicographicallyPrecedes($1.bytes(keyField)) }
-            for (index, next) in entries.enumerated() { appendEntry(next, entry, isFirst: index == 0) }
+            var isFirst = true
+            for index in 0..<count {
+                // The last of several entries with one key counts.
+                let next = index + 1 < count ? entries[index + 1].0 : nil
+                if let next, equalBytes(next.bytes(keyField), entries[index].0.bytes(keyField)) { continue }
+                appendEntry(entries[index].0, entry, isFirst: isFirst)
+                isFirst = false
+            }
         }
         sink.append(byte: UInt8(ascii: "}"))
     }
@@ -188,47 +224,20 @@ struct JSONPrinter {
     }
 
     private mutating func appendEntry(_ entry: MessageValue, _ plan: MessagePlan, isFirst: Bool) {
+        guard hasRoom() else { return }
+        if entry.unknownCount > 0 { warnings.unknown(entry, plan) }
         if !isFirst { sink.append(byte: UInt8(ascii: ",")) }
-        JSONText.append(entry.bytes(plan.fields[0]), to: sink)
+        sink.jsonString(entry.bytes(plan.fields[0]))
         sink.append(byte: UInt8(ascii: ":"))
         let field = plan.fields[1]
         switch field.kind {
-        case .string: JSONText.append(entry.bytes(field), to: sink)
-        case .bytes:
-            if entry.has(field) { Self.append(base64: entry.bytes(field), to: sink) } else { sink.append("null" as StaticString) }
-        case .int32, .int64: NumberText.append(entry.integer(field), to: sink)
+        case .string: sink.jsonString(entry.bytes(field))
+        case .bytes: if entry.has(field) { sink.jsonBase64(entry.bytes(field)) } else { sink.append("null" as StaticString) }
+        case .int32, .int64: sink.decimal(entry.integer(field))
         case .bool: sink.append(entry.bool(field) ? "true" as StaticString : "false")
-        case .double: NumberText.appendJSON(entry.double(field), to: sink)
+        case .double: appendDouble(entry.double(field), field)
         case .message: append(entry.message(field) ?? MessageValue(field.plan.empty), field.plan)
         }
-    }
-
-    // MARK: Bytes
-
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    /// Standard base64 with padding, quoted.
-    static func append(base64 bytes: UnsafeRawBufferPointer, to sink: ByteSink) {
-        sink.append(byte: UInt8(ascii: "\""))
-        sink.append(uninitializedCapacity: (bytes.count + 2) / 3 * 4) { out in
-            alphabet.withUnsafeBufferPointer { alphabet in
-                var at = 0
-                var to = 0
-                while at < bytes.count {
-                    let a = bytes[at]
-                    let b = at + 1 < bytes.count ? bytes[at + 1] : 0
-                    let c = at + 2 < bytes.count ? bytes[at + 2] : 0
-                    out[to] = alphabet[Int(a >> 2)]
-                    out[to + 1] = alphabet[Int((a & 3) << 4 | b >> 4)]
-                    out[to + 2] = at + 1 < bytes.count ? alphabet[Int((b & 15) << 2 | c >> 6)] : UInt8(ascii: "=")
-                    out[to + 3] = at + 2 < bytes.count ? alphabet[Int(c & 63)] : UInt8(ascii: "=")
-                    at += 3
-                    to += 4
-                }
-                return to
-            }
-        }
-        sink.append(byte: UInt8(ascii: "\""))
     }
 }
 

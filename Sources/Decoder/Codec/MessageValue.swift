@@ -12,6 +12,10 @@ struct MessageValue {
     @inline(__always)
     func has(_ field: FieldPlan) -> Bool { (base + field.quantifier).load(as: Int32.self) != 0 }
 
+    /// Nothing of the field was on the wire.
+    @inline(__always)
+    func isAbsent(_ field: FieldPlan) -> Bool { (base + field.presence).load(as: Int.self) == 0 }
+
     @inline(__always)
     func count(_ field: FieldPlan) -> Int { (base + field.quantifier).load(as: Int.self) }
 

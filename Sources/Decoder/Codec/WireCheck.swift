@@ -37,7 +37,7 @@ struct WireCheck {
                 counts[number] = index + 1
                 path.append(field.label == .single ? field.jsonName : "\(field.jsonName)[\(index)]")
             }
-            let isPacked = field?.label == .repeated && field!.kind != .string && field!.kind != .bytes && field!.kind != .message
+            let isPacked = field?.label == .repeated && field!.isNumber
             switch tag & 7 {
             case 0:
                 _ = try varint(bytes, &at)
@@ -61,6 +61,7 @@ struct WireCheck {
                     case .string, .bytes: break
                     case .int32, .int64, .bool, .double:
                         guard isPacked else { throw error("bytes where the field is a number", bytes, fieldStart) }
+                        try checkPacked(content, field)
                     }
                 }
                 at += Int(length)
@@ -69,6 +70,15 @@ struct WireCheck {
             }
             if field != nil { path.removeLast() }
         }
+    }
+
+    private func checkPacked(_ content: UnsafeRawBufferPointer, _ field: FieldPlan) throws(DecodingError) {
+        if field.kind == .double {
+            guard content.count % 8 == 0 else { throw error("packed numbers that end too early", content, 0) }
+            return
+        }
+        var at = 0
+        while at < content.count { _ = try varint(content, &at) }
     }
 
     private func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) throws(DecodingError) -> UInt64 {
@@ -87,6 +97,6 @@ struct WireCheck {
 
     private func error(_ reason: String, _ bytes: UnsafeRawBufferPointer, _ at: Int) -> DecodingError {
         let offset = bytes.baseAddress.map { $0 - start } ?? 0
-        return DecodingError(reason, offset: base + offset + at, path: path.joined(separator: "."))
+        return DecodingError(reason, offset: base + offset + at, path: FieldPath.text(path))
     }
 }

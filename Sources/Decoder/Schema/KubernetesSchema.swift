@@ -73,6 +73,15 @@ public final class KubernetesSchema: Sendable {
         }
     }
 
+    /// For objects of kinds that the table has not: everything in them is unknown.
+    var planWithoutFields: MessagePlan {
+        plans.withLock { plans in
+            PlanBuilder.build(Self.noFields, known: &plans) { _ in [["M", Self.noFields], ["0", "", "", "meta/v1.TypeMeta", "oavi"]] }
+        }
+    }
+
+    private static let noFields = "an unknown message"
+
     /// The rows of a message: its own first, then a field each.
     private func rows(of message: String) -> [[String]]? {
         guard var offset = messages[message] else { return nil }

@@ -34,6 +34,7 @@ enum WirePresence: UInt8 {
     case nilable
 }
 
+/// Plain data with memory that lives as long as the process, so that a walk over a message retains nothing.
 struct FieldPlan {
     let number: UInt32
     let kind: FieldKind
@@ -46,15 +47,41 @@ struct FieldPlan {
     let offset: Int
     /// Of the `has` flag, or the number of elements.
     let quantifier: Int
-    let name: String
-    let jsonName: String
+    /// Eight bytes of the struct that are zero when the field is absent.
+    let presence: Int
+    /// An absent field leaves nothing in JSON.
+    let isSkippedWhenAbsent: Bool
+    private let nameText: UnsafePointer<CChar>
     /// `"jsonName":`
     let key: UnsafeRawBufferPointer
     /// The message of the field; for a map the entry's, whose second field is the value.
     let message: Unmanaged<MessagePlan>?
 
     @inline(__always)
-    var plan: MessagePlan { message!._withUnsafeGuaranteedRef { $0 } }
+    var plan: MessagePlan { message.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0 } }
+
+    var name: String { String(cString: nameText) }
+    var jsonName: String { String(decoding: UnsafeRawBufferPointer(rebasing: key[1..<key.count - 2]), as: UTF8.self) }
+
+    fileprivate init(
+        number: UInt32, kind: FieldKind, label: FieldLabel, presence: (json: JSONPresence, wire: WirePresence), isInline: Bool, slot: Int,
+        name: UnsafePointer<CChar>, key: UnsafeRawBufferPointer, message: MessagePlan?
+    ) {
+        self.number = number
+        self.kind = kind
+        self.label = label
+        json = presence.json
+        wire = presence.wire
+        self.isInline = isInline
+        quantifier = slot
+        offset = slot + 8
+        let isMessage = label == .single && kind == .message
+        self.presence = isMessage ? slot + 8 : slot
+        isSkippedWhenAbsent = isInline ? presence.wire != .value : presence.json != .always && !(isMessage && presence.wire == .value)
+        nameText = name
+        self.key = key
+        self.message = message.map { .passUnretained($0) }
+    }
 }
 
 /// Lives as long as the process, as do the descriptors that it holds.
@@ -65,6 +92,8 @@ final class MessagePlan: @unchecked Sendable {
     let descriptor: UnsafeMutablePointer<ProtobufCMessageDescriptor>
     /// In JSON order.
     fileprivate(set) var fields = UnsafeBufferPointer<FieldPlan>(start: nil, count: 0)
+    /// The JSON name of each.
+    fileprivate(set) var jsonNames: [String] = []
     /// The object's own apiVersion and kind stand in front.
     fileprivate(set) var hasTypeMeta = false
     /// Something in it may hold its own type, so that only the bytes bound the depth.
@@ -83,7 +112,6 @@ final class MessagePlan: @unchecked Sendable {
 
     /// The field with this number on the wire.
     func field(number: UInt32) -> FieldPlan? { fields.first { $0.number == number } }
-    func field(jsonName: String) -> FieldPlan? { fields.first { $0.jsonName == jsonName && !$0.isInline } }
 
     var size: Int { Int(descriptor.pointee.sizeof_message) }
 }
@@ -181,6 +209,8 @@ enum PlanBuilder {
         let plan = next.plan
         let wire = next.rows.filter { $0.number > 0 }.sorted { $0.number < $1.number }
         let descriptors = UnsafeMutablePointer<ProtobufCFieldDescriptor>.allocate(capacity: max(1, wire.count))
+        // libprotobuf-c looks at the first even where there is none.
+        descriptors.initialize(repeating: ProtobufCFieldDescriptor(), count: max(1, wire.count))
         var plans: [UInt32: FieldPlan] = [:]
         for (index, row) in wire.enumerated() {
             var message: MessagePlan?
@@ -191,12 +221,12 @@ enum PlanBuilder {
                 message = declare(row.type, &known, &pending, rows)
             }
             let quantifier = MemoryLayout<ProtobufCMessage>.stride + index * fieldStride
+            let name = constant(row.name)
             let field = FieldPlan(
-                number: row.number, kind: row.label == .map ? .message : kind, label: row.label, json: row.presence.0, wire: row.presence.1,
-                isInline: row.isInline, offset: quantifier + 8, quantifier: quantifier, name: row.name, jsonName: row.json,
-                key: key(row.json), message: message.map { .passUnretained($0) })
+                number: row.number, kind: row.label == .map ? .message : kind, label: row.label, presence: row.presence, isInline: row.isInline,
+                slot: quantifier, name: name, key: key(row.json), message: message)
             plans[row.number] = field
-            descriptors[index] = descriptor(of: field, message)
+            descriptors[index] = descriptor(of: field, name, message)
         }
         plan.descriptor.pointee.n_fields = UInt32(wire.count)
         plan.descriptor.pointee.fields = UnsafePointer(descriptors)
@@ -207,6 +237,7 @@ enum PlanBuilder {
         let buffer = UnsafeMutableBufferPointer<FieldPlan>.allocate(capacity: max(1, ordered.count))
         _ = buffer.initialize(from: ordered)
         plan.fields = UnsafeBufferPointer(start: buffer.baseAddress, count: ordered.count)
+        plan.jsonNames = ordered.map(\.jsonName)
     }
 
     private static func kind(of type: String) -> FieldKind {
@@ -236,9 +267,11 @@ enum PlanBuilder {
             ], &known, &pending)
     }
 
-    private static func descriptor(of field: FieldPlan, _ message: MessagePlan?) -> ProtobufCFieldDescriptor {
+    private static func descriptor(
+        of field: FieldPlan, _ name: UnsafePointer<CChar>, _ message: MessagePlan?
+    ) -> ProtobufCFieldDescriptor {
         var descriptor = ProtobufCFieldDescriptor()
-        descriptor.name = constant(field.name)
+        descriptor.name = name
         descriptor.id = field.number
         descriptor.label = field.label == .single ? PROTOBUF_C_LABEL_OPTIONAL : PROTOBUF_C_LABEL_REPEATED
         // Strings are held as bytes: they may contain zero bytes.

@@ -3,9 +3,7 @@
 
 /// One value of a document.
 struct JSONNode {
-    enum Kind: UInt8 { case null, bool, number, string, array, object }
-
-    let kind: Kind
+    let kind: JSONDocument.Kind
     /// Its text, quotes and brackets included.
     let start: Int
     fileprivate(set) var end: Int
@@ -13,14 +11,17 @@ struct JSONNode {
     fileprivate(set) var next: Int
 }
 
-/// The text and its nodes in document order; a member's name is a string node before the value.
-struct JSONDocument {
-    let text: UnsafeRawBufferPointer
+/// A tree of values over a JSON text: what a decoded object is to a program. Values are named by numbers, the root's is 0.
+public struct JSONDocument {
+    public enum Kind: UInt8, Sendable { case null, bool, number, string, array, object }
+
+    public let text: UnsafeRawBufferPointer
+    /// In document order; a member's name is a string before the value.
     private(set) var nodes: [JSONNode] = []
 
     /// - Parameter text: must outlive the document.
     /// - Throws: with the offset of what is not JSON.
-    init(_ text: UnsafeRawBufferPointer) throws(DecodingError) {
+    public init(_ text: UnsafeRawBufferPointer) throws(DecodingError) {
         self.text = text
         var at = 0
         skipSpace(&at)
@@ -29,11 +30,8 @@ struct JSONDocument {
         guard at == text.count else { throw DecodingError("text after the JSON value", offset: at) }
     }
 
-    /// Whether the bytes are one JSON value.
-    static func isValid(_ text: UnsafeRawBufferPointer) -> Bool { (try? JSONDocument(text)) != nil }
-
-    /// The first value in a text that may go on behind it, and where that ends.
-    static func prefix(_ text: UnsafeRawBufferPointer) -> Int? {
+    /// Where the first value of a text ends that may go on behind it; nil if the text begins with none.
+    public static func prefix(_ text: UnsafeRawBufferPointer) -> Int? {
         var document = JSONDocument(unparsed: text)
         var at = 0
         document.skipSpace(&at)
@@ -45,13 +43,15 @@ struct JSONDocument {
 
     // MARK: Asking
 
-    var root: Int { 0 }
-    func kind(_ node: Int) -> JSONNode.Kind { nodes[node].kind }
-    func bytes(_ node: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: text[nodes[node].start..<nodes[node].end]) }
-    func offset(_ node: Int) -> Int { nodes[node].start }
+    public var root: Int { 0 }
+    public func kind(_ node: Int) -> Kind { nodes[node].kind }
+    /// The value's text as it stands there.
+    public func bytes(_ node: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: text[nodes[node].start..<nodes[node].end]) }
+    /// Where its text begins.
+    public func offset(_ node: Int) -> Int { nodes[node].start }
 
     /// Calls `body` with the name's node and the value's node of each member.
-    func forEachMember<E: Error>(_ object: Int, _ body: (_ name: Int, _ value: Int) throws(E) -> Void) throws(E) {
+    public func forEachMember<E: Error>(_ object: Int, _ body: (_ name: Int, _ value: Int) throws(E) -> Void) throws(E) {
         var at = object + 1
         while at < nodes[object].next {
             try body(at, at + 1)
@@ -59,7 +59,7 @@ struct JSONDocument {
         }
     }
 
-    func forEachElement<E: Error>(_ array: Int, _ body: (Int) throws(E) -> Void) throws(E) {
+    public func forEachElement<E: Error>(_ array: Int, _ body: (Int) throws(E) -> Void) throws(E) {
         var at = array + 1
         while at < nodes[array].next {
             try body(at)
@@ -68,17 +68,46 @@ struct JSONDocument {
     }
 
     /// The value of the last member with this name.
-    func member(_ object: Int, _ name: String) -> Int? {
+    public func member(_ object: Int, _ name: String) -> Int? {
         guard kind(object) == .object else { return nil }
         var found: Int?
         forEachMember(object) { key, value in if string(key) == name { found = value } }
         return found
     }
 
-    func isTrue(_ node: Int) -> Bool { text[nodes[node].start] == UInt8(ascii: "t") }
+    /// The value that names and indices lead to, as `["spec", "containers", "0", "image"]`.
+    public func node(_ path: some Sequence<String>) -> Int? {
+        var node = root
+        for step in path {
+            switch kind(node) {
+            case .object:
+                guard let next = member(node, step) else { return nil }
+                node = next
+            case .array:
+                guard let index = Int(step), let next = element(node, index) else { return nil }
+                node = next
+            default: return nil
+            }
+        }
+        return node
+    }
+
+    public func element(_ array: Int, _ index: Int) -> Int? {
+        guard kind(array) == .array, index >= 0 else { return nil }
+        var at = array + 1
+        var left = index
+        while at < nodes[array].next {
+            if left == 0 { return at }
+            left -= 1
+            at = nodes[at].next
+        }
+        return nil
+    }
+
+    public func isTrue(_ node: Int) -> Bool { text[nodes[node].start] == UInt8(ascii: "t") }
 
     /// A string's content with its escapes undone; half a surrogate pair becomes U+FFFD.
-    func string(_ node: Int) -> String { String(decoding: stringBytes(node), as: UTF8.self) }
+    public func string(_ node: Int) -> String { String(decoding: stringBytes(node), as: UTF8.self) }
 
     func stringBytes(_ node: Int) -> [UInt8] {
         let quoted = UnsafeRawBufferPointer(rebasing: text[nodes[node].start + 1..<nodes[node].end - 1])
@@ -119,22 +148,13 @@ struct JSONDocument {
     }
 
     private static func hexadecimal(_ text: UnsafeRawBufferPointer, _ at: Int) -> UInt32 {
-        (0..<4).reduce(0) { $0 << 4 | UInt32(hexadecimalDigit(text[at + $1]) ?? 0) }
-    }
-
-    private static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
+        (0..<4).reduce(0) { $0 << 4 | UInt32(JSONSyntax.hexadecimalDigit(text[at + $1]) ?? 0) }
     }
 
     // MARK: Parsing
 
     private func skipSpace(_ at: inout Int) {
-        while at < text.count, text[at] == 0x20 || text[at] == 0x0a || text[at] == 0x0d || text[at] == 0x09 { at += 1 }
+        while at < text.count, JSONSyntax.isSpace(text[at]) { at += 1 }
     }
 
     private mutating func value(_ at: inout Int, depth: Int) throws(DecodingError) {
@@ -153,19 +173,19 @@ struct JSONDocument {
             try elements(&at, closing: UInt8(ascii: "]"), depth: depth, hasNames: false)
         case UInt8(ascii: "\""):
             open(.string, start)
-            try string(&at)
-        case UInt8(ascii: "t"): open(.bool, start); try word("true", &at)
-        case UInt8(ascii: "f"): open(.bool, start); try word("false", &at)
-        case UInt8(ascii: "n"): open(.null, start); try word("null", &at)
+            try JSONSyntax.string(text, &at)
+        case UInt8(ascii: "t"): open(.bool, start); try JSONSyntax.word("true", text, &at)
+        case UInt8(ascii: "f"): open(.bool, start); try JSONSyntax.word("false", text, &at)
+        case UInt8(ascii: "n"): open(.null, start); try JSONSyntax.word("null", text, &at)
         default:
             open(.number, start)
-            try number(&at)
+            try JSONSyntax.number(text, &at)
         }
         nodes[index].end = at
         nodes[index].next = nodes.count
     }
 
-    private mutating func open(_ kind: JSONNode.Kind, _ start: Int) {
+    private mutating func open(_ kind: Kind, _ start: Int) {
         nodes.append(JSONNode(kind: kind, start: start, end: start, next: nodes.count + 1))
     }
 
@@ -181,7 +201,7 @@ struct JSONDocument {
                 guard at < text.count, text[at] == UInt8(ascii: "\"") else { throw DecodingError("a member's name is missing", offset: at) }
                 let index = nodes.count
                 open(.string, at)
-                try string(&at)
+                try JSONSyntax.string(text, &at)
                 nodes[index].end = at
                 skipSpace(&at)
                 guard at < text.count, text[at] == UInt8(ascii: ":") else { throw DecodingError("a colon is missing", offset: at) }
@@ -194,66 +214,6 @@ struct JSONDocument {
             at += 1
             if text[at - 1] == closing { return }
             guard text[at - 1] == UInt8(ascii: ",") else { throw DecodingError("a comma is missing", offset: at - 1) }
-        }
-    }
-
-    private func word(_ word: StaticString, _ at: inout Int) throws(DecodingError) {
-        let length = word.utf8CodeUnitCount
-        guard text.count - at >= length, (0..<length).allSatisfy({ text[at + $0] == word.utf8Start[$0] }) else {
-            throw DecodingError("this is no JSON value", offset: at)
-        }
-        at += length
-    }
-
-    private func string(_ at: inout Int) throws(DecodingError) {
-        let start = at
-        at += 1
-        while at < text.count {
-            switch text[at] {
-            case UInt8(ascii: "\""):
-                at += 1
-                return
-            case UInt8(ascii: "\\"):
-                guard at + 1 < text.count else { throw DecodingError("a string does not end", offset: start) }
-                switch text[at + 1] {
-                case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"), UInt8(ascii: "n"),
-                    UInt8(ascii: "r"), UInt8(ascii: "t"):
-                    at += 2
-                case UInt8(ascii: "u"):
-                    guard at + 5 < text.count, (2..<6).allSatisfy({ Self.hexadecimalDigit(text[at + $0]) != nil }) else {
-                        throw DecodingError("an escape needs four hexadecimal digits", offset: at)
-                    }
-                    at += 6
-                default: throw DecodingError("this is no escape", offset: at)
-                }
-            case 0..<0x20: throw DecodingError("a control character in a string", offset: at)
-            default: at += 1
-            }
-        }
-        throw DecodingError("a string does not end", offset: start)
-    }
-
-    private func number(_ at: inout Int) throws(DecodingError) {
-        let start = at
-        func digits() -> Bool {
-            let before = at
-            while at < text.count, text[at] >= UInt8(ascii: "0"), text[at] <= UInt8(ascii: "9") { at += 1 }
-            return at > before
-        }
-        if at < text.count, text[at] == UInt8(ascii: "-") { at += 1 }
-        if at < text.count, text[at] == UInt8(ascii: "0") {
-            at += 1
-        } else {
-            guard digits() else { throw DecodingError("this is no JSON value", offset: start) }
-        }
-        if at < text.count, text[at] == UInt8(ascii: ".") {
-            at += 1
-            guard digits() else { throw DecodingError("a number ends in its point", offset: start) }
-        }
-        if at < text.count, text[at] | 0x20 == UInt8(ascii: "e") {
-            at += 1
-            if at < text.count, text[at] == UInt8(ascii: "+") || text[at] == UInt8(ascii: "-") { at += 1 }
-            guard digits() else { throw DecodingError("a number has no exponent", offset: start) }
         }
     }
 }

@@ -36,7 +36,7 @@ enum PlainScalars {
         if isInteger(bytes) { return integer(bytes) }
         guard let value = Double(String(decoding: bytes, as: UTF8.self)) else { return nil }
         let sink = ByteSink(capacity: 32)
-        NumberText.appendJSON(value, to: sink)
+        FloatText.appendJSON(value, to: sink)
         return String(decoding: sink.bytes, as: UTF8.self)
     }
 

@@ -117,12 +117,14 @@ public struct YAMLReader: ~Copyable {
             if !isFirst { sink.append(byte: UInt8(ascii: ",")) }
             isFirst = false
             let data = event.data.scalar
-            if data.style == YAML_PLAIN_SCALAR_STYLE, data.length == 2, data.value[0] == UInt8(ascii: "<"), data.value[1] == UInt8(ascii: "<") {
-                throw fail("merge keys are not supported")
-            }
-            JSONText.append(UnsafeRawBufferPointer(start: data.value, count: data.length), to: sink)
+            let isMerge =
+                data.style == YAML_PLAIN_SCALAR_STYLE && data.length == 2 && data.value[0] == UInt8(ascii: "<")
+                && data.value[1] == UInt8(ascii: "<")
+            sink.jsonString(UnsafeRawBufferPointer(start: data.value, count: data.length))
             sink.append(byte: UInt8(ascii: ":"))
             try advance()
+            // With a word behind it, it is a key as any other.
+            if isMerge, event.type != YAML_SCALAR_EVENT { throw fail("merge keys are not supported") }
             try node(depth: depth + 1)
             try advance()
         }
@@ -136,9 +138,9 @@ public struct YAMLReader: ~Copyable {
         let tag = data.tag.map { String(cString: $0) }
         let isBinary = tag == "tag:yaml.org,2002:binary"
         guard data.style == YAML_PLAIN_SCALAR_STYLE, tag == nil || tag!.hasPrefix("tag:yaml.org,2002:") && tag != "tag:yaml.org,2002:str", !isBinary else {
-            return JSONText.append(bytes, to: sink)
+            return sink.jsonString(bytes)
         }
         let text = String(decoding: bytes, as: UTF8.self)
-        if let json = PlainScalars.json(text) { sink.append(json) } else { JSONText.append(bytes, to: sink) }
+        if let json = PlainScalars.json(text) { sink.append(json) } else { sink.jsonString(bytes) }
     }
 }

@@ -74,7 +74,7 @@ public struct YAMLWriter {
         if Int64(text) != nil || UInt64(text) != nil { return put(text == "-0" ? "0" : text) }
         let digits = ByteSink(capacity: 32)
         let value = Double(text) ?? 0
-        if value.isFinite { NumberText.appendGeneral(value, to: digits) } else { digits.append(value < 0 ? "-.inf" as StaticString : ".inf") }
+        if value.isFinite { FloatText.appendGeneral(value, to: digits) } else { digits.append(value < 0 ? "-.inf" as StaticString : ".inf") }
         put(String(decoding: digits.bytes, as: UTF8.self))
     }
 
@@ -89,7 +89,9 @@ public struct YAMLWriter {
             startLine(indent)
             let isSimple = scalars.count <= 128 && name.utf8.count <= 128 && !ScalarAnalysis(scalars).isMultiline
             if isSimple {
-                string(name, indent: indent + 2, isSimpleKey: true)
+                let isCollection = document.kind(value) == .object || document.kind(value) == .array
+                // A mapping behind a plain `<<` would be merged into this one.
+                if name == "<<", isCollection { put("\"<<\"") } else { string(name, indent: indent + 2, isSimpleKey: true) }
                 put(":")
                 let isBlock = isBlockCollection(value)
                 if !isBlock { put(" ") }

@@ -124,35 +124,39 @@ enum NumberText {
     }
 }
 
-enum UTF8Check {
+public enum UTF8Check {
     static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool { bytes.withUnsafeBytes { isValid($0) } }
 
     /// Whether all bytes are parts of characters.
-    static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    public static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var index = 0
         while index < bytes.count {
-            let first = bytes[index]
-            if first < 0x80 {
-                index += 1
-                continue
-            }
-            let length: Int
-            var low: UInt8 = 0x80
-            var high: UInt8 = 0xbf
-            switch first {
-            case 0xc2...0xdf: length = 2
-            case 0xe0: (length, low) = (3, 0xa0)
-            case 0xe1...0xec, 0xee, 0xef: length = 3
-            case 0xed: (length, high) = (3, 0x9f)
-            case 0xf0: (length, low) = (4, 0x90)
-            case 0xf1...0xf3: length = 4
-            case 0xf4: (length, high) = (4, 0x8f)
-            default: return false
-            }
-            guard index + length <= bytes.count, bytes[index + 1] >= low, bytes[index + 1] <= high else { return false }
-            for offset in 2..<max(length, 2) where bytes[index + offset] & 0xc0 != 0x80 { return false }
+            let length = lengthOfScalar(bytes, index)
+            guard length > 0 else { return false }
             index += length
         }
         return true
+    }
+
+    /// Bytes of the character at an index; 0 if it is not UTF-8.
+    public static func lengthOfScalar(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Int {
+        let first = bytes[index]
+        if first < 0x80 { return 1 }
+        let length: Int
+        var low: UInt8 = 0x80
+        var high: UInt8 = 0xbf
+        switch first {
+        case 0xc2...0xdf: length = 2
+        case 0xe0: (length, low) = (3, 0xa0)
+        case 0xe1...0xec, 0xee, 0xef: length = 3
+        case 0xed: (length, high) = (3, 0x9f)
+        case 0xf0: (length, low) = (4, 0x90)
+        case 0xf1...0xf3: length = 4
+        case 0xf4: (length, high) = (4, 0x8f)
+        default: return 0
+        }
+        guard index + length <= bytes.count, bytes[index + 1] >= low, bytes[index + 1] <= high else { return 0 }
+        for offset in 2..<max(length, 2) where bytes[index + offset] & 0xc0 != 0x80 { return 0 }
+        return length
     }
 }

@@ -1,27 +1,8 @@
-// Numbers as Go writes them.
+// Floating-point numbers as Go writes them.
 
 import Wire
 
-enum NumberText {
-    @inline(__always)
-    static func append(_ value: Int64, to sink: ByteSink) {
-        if value >= 0, value < 10 { return sink.append(byte: UInt8(ascii: "0") + UInt8(value)) }
-        withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in
-            var rest = value.magnitude
-            var at = 20
-            repeat {
-                at -= 1
-                digits[at] = UInt8(ascii: "0") + UInt8(rest % 10)
-                rest /= 10
-            } while rest > 0
-            if value < 0 {
-                at -= 1
-                digits[at] = UInt8(ascii: "-")
-            }
-            sink.append(UnsafeRawBufferPointer(rebasing: digits[at..<20]))
-        }
-    }
-
+enum FloatText {
     /// The shortest digits that read back, and the power of ten of the point behind the first of them.
     private static func digits(_ value: Double) -> (digits: [UInt8], exponent: Int) {
         // The description has the shortest digits; only their arrangement differs from Go's.
