@@ -9,6 +9,7 @@ let package = Package(
         .executable(name: "martlet", targets: ["martlet"]),
         .library(name: "Datastore", targets: ["Datastore"]),
         .library(name: "Decoder", targets: ["Decoder"]),
+        .library(name: "Client", targets: ["Client"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -48,6 +49,14 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
             ]),
+        // The client of the v3 API; on the transport's client connections.
+        .target(
+            name: "Client",
+            dependencies: [
+                "Wire", "Transport", "CShims",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .target(
             name: "Datastore",
             dependencies: [
@@ -82,6 +91,7 @@ let package = Package(
         .testTarget(
             name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
             exclude: ["Corpus"]),
+        .testTarget(name: "ClientTests", dependencies: ["Client"]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),

@@ -18,6 +18,9 @@ struct ClientSlot {
     var inArena = false
     var owesWritable = false
     var isEnded = false
+    /// What arrives is no longer granted to the server.
+    var isHeld = false
+    var heldBytes = 0
     var input = InputBuffer()
     var output = OutputQueue()
     var status: Int32 = -1
@@ -145,6 +148,23 @@ extension ClientConnection {
         noteOutput()
     }
 
+    /// Stops granting the server a window for this call: at most one window of bytes arrives after it.
+    public func hold(_ call: ClientCall) {
+        guard isAlive(call) else { return }
+        slots[Int(call.index)].isHeld = true
+    }
+
+    /// Goes on granting what `hold` kept back.
+    public func release(_ call: ClientCall) {
+        guard isAlive(call), slots[Int(call.index)].isHeld else { return }
+        let index = Int(call.index)
+        slots[index].isHeld = false
+        let count = slots[index].heldBytes
+        slots[index].heldBytes = 0
+        if count > 0 { nghttp2_session_consume_stream(session, slots[index].streamID, count) }
+        noteOutput()
+    }
+
     public func queuedBytes(_ call: ClientCall) -> Int { isAlive(call) ? slots[Int(call.index)].output.heldBytes : 0 }
 
     private func resume(_ index: Int) {
@@ -210,7 +230,10 @@ extension ClientConnection {
     }
 
     func onData(_ stream: Int32, _ bytes: UnsafeRawBufferPointer) {
-        if isGranting {
+        if let index = find(stream), slots[index].isTaken, slots[index].isHeld {
+            nghttp2_session_consume_connection(session, bytes.count)
+            slots[index].heldBytes += bytes.count
+        } else if isGranting {
             nghttp2_session_consume(session, stream, bytes.count)
         } else {
             ungranted[stream, default: 0] += bytes.count
@@ -256,6 +279,15 @@ extension ClientConnection {
         return offset
     }
 
+    /// How a call ends that the server says it has not looked at: it may be made again, whatever it does.
+    public static let refusedMessage = "the stream was refused"
+
+    func onSettings() {
+        guard !hasSettings else { return }
+        hasSettings = true
+        observer?.ready()
+    }
+
     func onGoaway(_ error: UInt32) {
         isGoingAway = true
         goawayError = error
@@ -286,6 +318,8 @@ extension ClientConnection {
         slots[position].isDeferred = false
         slots[position].owesWritable = false
         slots[position].inArena = false
+        slots[position].isHeld = false
+        slots[position].heldBytes = 0
         slots[position].isTaken = false
         slots[position].generation &+= 1
         free.append(index)
@@ -301,7 +335,7 @@ extension ClientConnection {
         if let failure = slots[position].failure { return failure }
         guard let error else { return CallError(.unavailable, "the connection is closed") }
         switch nghttp2_error_code(error) {
-        case NGHTTP2_REFUSED_STREAM: return CallError(.unavailable, "the stream was refused")
+        case NGHTTP2_REFUSED_STREAM: return CallError(.unavailable, Self.refusedMessage)
         case NGHTTP2_CANCEL: return CallError(.cancelled, "the stream was reset: CANCEL")
         case NGHTTP2_ENHANCE_YOUR_CALM: return CallError(.resourceExhausted, "the stream was reset: ENHANCE_YOUR_CALM")
         case NGHTTP2_NO_ERROR where slots[position].httpStatus != 200:

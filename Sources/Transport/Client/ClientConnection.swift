@@ -39,6 +39,8 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     /// Set by the peer's GOAWAY: no new calls.
     public internal(set) var isGoingAway = false
     public internal(set) var goawayError: UInt32?
+    /// The server has introduced itself: it speaks HTTP/2.
+    public internal(set) var hasSettings = false
     @exclusivity(unchecked) var isGranting = true
     var ungranted: [Int32: Int] = [:]
     /// Pings acknowledged by the server.
@@ -81,6 +83,9 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
                     try channel.pipeline.syncOperations.addHandler(connection)
                 }
             }
+        if let milliseconds = configuration.connectMilliseconds {
+            bootstrap = bootstrap.connectTimeout(.milliseconds(Int64(milliseconds)))
+        }
         if let size = configuration.receiveBufferBytes {
             bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(size))
         }

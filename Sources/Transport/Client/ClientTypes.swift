@@ -62,12 +62,15 @@ public protocol ClientObserver: AnyObject {
     func finished(_ call: ClientCall, tag: UInt64, status: StatusCode, message: String)
     /// Queued output of a call fell below `TransportLimits.queuedLowBytes`.
     func writable(_ call: ClientCall, tag: UInt64)
+    /// The server's SETTINGS are here: it speaks HTTP/2.
+    func ready()
     /// The connection is gone. Every call was finished before.
     func closed()
 }
 
 extension ClientObserver {
     public func writable(_ call: ClientCall, tag: UInt64) {}
+    public func ready() {}
     public func closed() {}
 }
 
@@ -79,6 +82,8 @@ public struct ClientConfiguration: Sendable {
     public var receiveBufferBytes: Int?
     /// Speaks TLS; nil for plain text.
     public var tls: TLSClient?
+    /// Limit of connecting a socket; nil for the library's ten seconds.
+    public var connectMilliseconds: Int?
 
     public init() {}
 }

@@ -35,6 +35,10 @@ enum NGHTTP2Client {
             let frame = frame.unsafelyUnwrapped
             if frame.pointee.hd.type == UInt8(NGHTTP2_GOAWAY.rawValue) {
                 connection(user)._withUnsafeGuaranteedRef { $0.onGoaway(frame.pointee.goaway.error_code) }
+            } else if frame.pointee.hd.type == UInt8(NGHTTP2_SETTINGS.rawValue),
+                frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0
+            {
+                connection(user)._withUnsafeGuaranteedRef { $0.onSettings() }
             } else if frame.pointee.hd.type == UInt8(NGHTTP2_PING.rawValue),
                 frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
             {

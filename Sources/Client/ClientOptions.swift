@@ -1,0 +1,51 @@
+// What a client is made with.
+
+import NIOCore
+import Transport
+
+/// The client could not be made.
+public struct ClientSetupError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) { self.description = description }
+}
+
+/// One failed attempt of a call, told before the next one or before the call fails.
+public struct FailedAttempt: Sendable {
+    /// The endpoint that answered, or all of them.
+    public let target: String
+    /// `/service/method`
+    public let method: String
+    public let attempt: Int
+    public let error: ClientError
+}
+
+public struct ClientOptions: Sendable {
+    /// At least one; see `ServerAddress` for their form. Calls go to them in turn.
+    public var endpoints: [String]
+    /// How TLS is spoken; nil: only with endpoints that are `https://` or `unixs://`, with the system's authorities.
+    /// With settings, endpoints without a scheme speak TLS too.
+    public var tls: TLSClientSettings?
+    /// A user to authenticate as; tokens are asked for and renewed as needed.
+    public var credentials: (name: String, password: String)?
+    /// A ready token instead of credentials; it is not renewed.
+    public var token: String?
+    /// Limit of connecting to an endpoint.
+    public var dialTimeout = Duration.seconds(5)
+    /// Limit of a call without one of its own; nil for none.
+    public var callTimeout: Duration?
+    /// How long a connection may be silent before the server is pinged; nil: never. At least ten seconds are waited,
+    /// as servers drop clients that ping more often.
+    public var keepAliveTime: Duration?
+    /// How long a ping may wait for its answer; then the connection is closed and another endpoint used.
+    public var keepAliveTimeout = Duration.seconds(20)
+    public var sendBytesMax = ClientLimits.sendBytesMax
+    public var receiveBytesMax = ClientLimits.receiveBytesMax
+    public var userAgent = "martlet-client"
+    /// Is told of each failed attempt of a call, on any thread.
+    public var onFailedAttempt: (@Sendable (FailedAttempt) -> Void)?
+    /// The loop that the client's connections live on; nil for one that all clients of the process share.
+    public var eventLoop: (any EventLoop)?
+
+    public init(endpoints: [String]) { self.endpoints = endpoints }
+}
