@@ -7,6 +7,7 @@ let package = Package(
     name: "martlet",
     products: [
         .executable(name: "martlet", targets: ["martlet"]),
+        .executable(name: "martletctl", targets: ["martletctl"]),
         .library(name: "Datastore", targets: ["Datastore"]),
         .library(name: "Decoder", targets: ["Decoder"]),
         .library(name: "Client", targets: ["Client"]),
@@ -81,6 +82,16 @@ let package = Package(
 
         // Tools: commands and flags as cobra and pflag have them.
         .target(name: "CommandLineTools", path: "Sources/CommandLine"),
+        // The system's resolver.
+        .systemLibrary(name: "CResolver"),
+        .target(
+            name: "Control",
+            dependencies: [
+                "Wire", "Transport", "Client", "CommandLineTools", "CResolver", .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            // A command is one task, whose parts stay on its thread.
+            swiftSettings: [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
+        .executableTarget(name: "martletctl", dependencies: ["Control"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),

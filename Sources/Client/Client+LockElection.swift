@@ -28,7 +28,7 @@ extension Client {
     }
 
     /// Changes the leader's value.
-    public func proclaim(_ leader: LeaderKey, value: [UInt8], timeout: Duration? = nil) async throws(ClientError) -> Answer<HeaderResponse> {
+    public func proclaim(_ leader: LeadershipKey, value: [UInt8], timeout: Duration? = nil) async throws(ClientError) -> Answer<HeaderResponse> {
         try await answer(.proclaim, timeout: timeout) { sink in
             sink.message(1) { leader.encode(to: $0) }
             sink.field(2, value)
@@ -40,7 +40,7 @@ extension Client {
         try await answer(.leader, timeout: timeout) { $0.field(1, name) }
     }
 
-    public func resign(_ leader: LeaderKey, timeout: Duration? = nil) async throws(ClientError) -> Answer<HeaderResponse> {
+    public func resign(_ leader: LeadershipKey, timeout: Duration? = nil) async throws(ClientError) -> Answer<HeaderResponse> {
         try await answer(.resign, timeout: timeout) { sink in sink.message(1) { leader.encode(to: $0) } }
     }
 }

@@ -3,7 +3,7 @@
 import Wire
 
 extension Client {
-    public func status(timeout: Duration? = nil) async throws(ClientError) -> Answer<StatusResponse> {
+    public func status(timeout: Duration? = nil) async throws(ClientError) -> Answer<MemberStatusResponse> {
         try await answer(.status, timeout: timeout)
     }
 

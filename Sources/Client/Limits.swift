@@ -24,6 +24,8 @@ public enum ClientLimits {
     /// Pause after failed connections of an endpoint: the first, and the longest; spread by a fifth.
     public static let reconnectMilliseconds: UInt64 = 50
     public static let reconnectMillisecondsMax: UInt64 = 3_000
+    /// A server's metrics as text; longer ones are refused.
+    public static let metricsBytesMax = 64 << 20
     /// Rounds of one software transaction that others overtake.
     public static let stmRoundsMax = 1_000
 }

@@ -1,7 +1,7 @@
 // The tool: its tree of commands, the flags that all have, and the client that these make.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Transport
 import Wire
 

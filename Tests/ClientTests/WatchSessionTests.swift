@@ -40,7 +40,9 @@ private struct ModelServer {
                 var canceled = response(id)
                 canceled.isCanceled = true
                 return [canceled]
-            case .progress: return [response(-1)]
+            case .progress:
+                // Never ahead of what was not sent.
+                return watches.keys.sorted().flatMap { pump($0, fragments: false) } + [response(-1)]
             case .none: return []
             }
         }

@@ -82,7 +82,7 @@ public struct LockResponse: ResponseMessage {
 }
 
 /// Stands for a won election.
-public struct LeaderKey: Sendable, Equatable {
+public struct LeadershipKey: Sendable, Equatable {
     public var name: [UInt8] = []
     public var key: [UInt8] = []
     public var revision: Int64 = 0
@@ -113,14 +113,14 @@ public struct LeaderKey: Sendable, Equatable {
 
 public struct CampaignResponse: ResponseMessage {
     public var header = Header()
-    public var leader = LeaderKey()
+    public var leader = LeadershipKey()
 
     public init(_ bytes: UnsafeRawBufferPointer) throws(ProtobufError) {
         var reader = ProtobufReader(bytes)
         while let (field, type) = try reader.next() {
             switch field {
             case 1: header = try Header(try reader.bytes(type))
-            case 2: leader = try LeaderKey(try reader.bytes(type))
+            case 2: leader = try LeadershipKey(try reader.bytes(type))
             default: try reader.skip(type, field: field)
             }
         }

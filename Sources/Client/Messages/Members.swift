@@ -62,7 +62,7 @@ public struct MemberAddResponse: ResponseMessage {
     }
 }
 
-public struct StatusResponse: ResponseMessage {
+public struct MemberStatusResponse: ResponseMessage {
     public var header = Header()
     public var version = ""
     public var dbSize: Int64 = 0

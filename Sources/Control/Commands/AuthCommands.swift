@@ -1,7 +1,7 @@
 // auth, user, role.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 extension ControlTool {
@@ -14,8 +14,8 @@ extension ControlTool {
             let client = try await self.client(invocation.console)
             let limit = self.timeout
             try await attempt {
-                do { _ = try await client.enableAuth(timeout: limit) } catch where error.matches(.rootRoleNotExist) {
-                    do { _ = try await client.addRole("root", timeout: limit) } catch where error.matches(.roleAlreadyExists) {}
+                do throws(ClientError) { _ = try await client.enableAuth(timeout: limit) } catch where error.matches(.rootRoleNotExist) {
+                    do throws(ClientError) { _ = try await client.addRole("root", timeout: limit) } catch where error.matches(.roleAlreadyExists) {}
                     _ = try await client.grantRole("root", to: "root", timeout: limit)
                     _ = try await client.enableAuth(timeout: limit)
                 }

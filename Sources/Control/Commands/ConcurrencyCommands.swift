@@ -1,7 +1,7 @@
 // lock and elect.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 #if canImport(Glibc)

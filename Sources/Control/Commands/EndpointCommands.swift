@@ -1,7 +1,7 @@
 // endpoint health, status, hashkv.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 extension ControlTool {
@@ -57,7 +57,7 @@ extension ControlTool {
             is learner, raft term, raft index, raft applied index, errors, downgrade target version, downgrade enabled.
             """
         command.runAsync = { [unowned self] invocation in
-            var found: [(String, Answer<StatusResponse>)] = []
+            var found: [(String, Answer<MemberStatusResponse>)] = []
             var isFailed = false
             for endpoint in try await self.chosenEndpoints(invocation.console) {
                 let client = try await self.client(invocation.console, endpoints: [endpoint])
@@ -108,27 +108,27 @@ struct Health: Sendable {
         options.endpoints = [endpoint]
         let clock = ContinuousClock()
         let start = clock.now
-        var problem = ""
-        do {
-            let client = try Client(options)
-            defer { client.close() }
-            do { _ = try await client.get(Get("health"), timeout: timeout) } catch where error.matches(.permissionDenied) {}
-            let took = clock.now - start
-            do {
-                let alarms = try await client.alarms(timeout: timeout).message.alarms
-                if !alarms.isEmpty {
-                    problem = "Active Alarm(s): " + alarms.map { ($0.kind == 1 || $0.kind == 2 ? $0.name : "UNKNOWN") + " " }.joined()
-                }
-            } catch {
-                problem = "Unable to fetch the alarm list"
-            }
-            return Health(endpoint: endpoint, isHealthy: problem.isEmpty, took: took, error: problem)
-        } catch let error as ClientError {
-            problem = text(error)
-        } catch {
-            problem = "\(error)"
+        func unhealthy(_ error: String) -> Health {
+            Health(endpoint: endpoint, isHealthy: false, took: clock.now - start, error: error)
         }
-        return Health(endpoint: endpoint, isHealthy: false, took: clock.now - start, error: problem)
+        let client: Client
+        do { client = try Client(options) } catch { return unhealthy(error.description) }
+        defer { client.close() }
+        do throws(ClientError) { _ = try await client.get(Get("health"), timeout: timeout) } catch {
+            // Who may not read has an answer from the leader all the same.
+            if !error.matches(.permissionDenied) { return unhealthy(text(error)) }
+        }
+        let took = clock.now - start
+        var problem = ""
+        do throws(ClientError) {
+            let alarms = try await client.alarms(timeout: timeout).message.alarms
+            if !alarms.isEmpty {
+                problem = "Active Alarm(s): " + alarms.map { ($0.kind == 1 || $0.kind == 2 ? $0.name : "UNKNOWN") + " " }.joined()
+            }
+        } catch {
+            problem = "Unable to fetch the alarm list"
+        }
+        return Health(endpoint: endpoint, isHealthy: problem.isEmpty, took: took, error: problem)
     }
 }
 
@@ -164,19 +164,19 @@ extension Printer {
         }
     }
 
-    private func row(_ endpoint: String, _ status: StatusResponse) -> [String] {
+    private func row(_ endpoint: String, _ status: MemberStatusResponse) -> [String] {
         let size = max(status.dbSize, 0), used = max(status.dbSizeInUse, 0)
         let unused = size == 0 ? 0 : 100 - used * 100 / size
-        return [
-            endpoint, hex(status.header.memberID, 1), status.version, status.storageVersion, humanBytes(UInt64(size)),
-            humanBytes(UInt64(used)), "\(unused)%", humanBytes(UInt64(max(status.dbSizeQuota, 0))),
-            status.leader == status.header.memberID ? "true" : "false", status.isLearner ? "true" : "false", String(status.raftTerm),
-            String(status.raftIndex), String(status.raftAppliedIndex), status.errors.joined(separator: ", "), status.downgradeTargetVersion,
-            status.isDowngradeEnabled ? "true" : "false",
-        ]
+        func text(_ flag: Bool) -> String { flag ? "true" : "false" }
+        var row: [String] = [endpoint, hex(status.header.memberID, 1), status.version, status.storageVersion]
+        row += [humanBytes(UInt64(size)), humanBytes(UInt64(used)), "\(unused)%", humanBytes(UInt64(max(status.dbSizeQuota, 0)))]
+        row += [text(status.leader == status.header.memberID), text(status.isLearner)]
+        row += [String(status.raftTerm), String(status.raftIndex), String(status.raftAppliedIndex), status.errors.joined(separator: ", ")]
+        row += [status.downgradeTargetVersion, text(status.isDowngradeEnabled)]
+        return row
     }
 
-    func statuses(_ found: [(String, Answer<StatusResponse>)]) throws {
+    func statuses(_ found: [(String, Answer<MemberStatusResponse>)]) throws {
         switch format {
         case .simple: for (endpoint, answer) in found { line(row(endpoint, answer.message).joined(separator: ", ")) }
         case .fields:

@@ -1,7 +1,7 @@
 // get, put, del, compaction.
 
 import Client
-import CommandLine
+import CommandLineTools
 
 #if canImport(Glibc)
 import Glibc

@@ -1,7 +1,7 @@
 // lease grant, revoke, timetolive, list, keep-alive.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 extension ControlTool {

@@ -1,7 +1,7 @@
 // alarm, defrag, downgrade.
 
 import Client
-import CommandLine
+import CommandLineTools
 
 extension ControlTool {
     // MARK: alarm

@@ -1,7 +1,7 @@
 // member add, remove, update, promote, list; move-leader.
 
 import Client
-import CommandLine
+import CommandLineTools
 
 extension ControlTool {
     func memberCommand() -> Command {

@@ -1,7 +1,7 @@
 // snapshot save: a member's store into a file.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 #if canImport(Glibc)

@@ -1,6 +1,6 @@
 // All commands.
 
-import CommandLine
+import CommandLineTools
 
 extension ControlTool {
     func addCommands() {

@@ -1,7 +1,7 @@
 // txn: a transaction in text.
 
 import Client
-import CommandLine
+import CommandLineTools
 
 extension ControlTool {
     func txnCommand() -> Command {

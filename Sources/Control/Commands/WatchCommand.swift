@@ -1,8 +1,7 @@
 // watch: changes as they happen; many at once when lines of standard input ask for them; a program for each.
 
 import Client
-import CommandLine
-import Synchronization
+import CommandLineTools
 import Wire
 
 #if canImport(Glibc)
@@ -91,76 +90,63 @@ extension ControlTool {
         throw CommandFailure("watch is canceled by the server", status: Status.interrupted)
     }
 
+    /// What an interactive session waits for.
+    private enum Input: Sendable {
+        case line(String?)
+        case response(WatchResponse, program: [String])
+        case ended(ClientError)
+    }
+
     private func watchInteractively(_ console: Console, _ environment: (key: String, end: String)) async throws {
         let client = try await client(console)
         let printer = printer(console)
-        let queue = WatchOutput(printer)
+        let inputs = Channel<Input>()
+        Task {
+            while true {
+                let line = await Lines.next()
+                await inputs.send(.line(line))
+                if line == nil { return }
+            }
+        }
         while true {
-            guard let line = await Lines.next() else {
-                throw CommandFailure("error reading watch request line: EOF", status: Status.invalidInput)
-            }
-            var words: [String]
-            do { words = try TxnInput.words(trim(line)) } catch { words = [] }
-            guard let verb = words.first else {
-                console.print("Invalid command:  (watch and progress supported)", to: .error)
-                continue
-            }
-            switch verb {
-            case "watch":
-                let set = FlagSet()
-                let flags = WatchFlags(set)
-                do {
-                    let dash = words.firstIndex(of: "--")
-                    let own = Array(words[1..<(dash ?? words.count)])
-                    let rest = try set.parse(own)
-                    let program = dash.map { Array(words[($0 + 1)...]) } ?? []
-                    let parsed = try WatchLine(rest + program, dash: dash == nil ? nil : rest.count, environment)
-                    let watch = try flags.request(parsed.range)
-                    let sequence = await client.watch(watch, requiresLeader: true)
-                    Task {
-                        do {
-                            for try await response in sequence { try await queue.show(response, parsed.program) }
-                        } catch let error as ClientError {
-                            await queue.fail("watch was canceled (\(text(error)))")
-                        } catch {
-                            await queue.end(error)
-                        }
+            switch await inputs.next() {
+            case .response(let response, let program): try await printer.watch(response, program)
+            case .ended(let error): console.print("watch was canceled (\(text(error)))", to: .error)
+            case .line(nil): throw CommandFailure("error reading watch request line: EOF", status: Status.invalidInput)
+            case .line(let line?):
+                let line = trim(line)
+                let words = (try? TxnInput.words(line)) ?? []
+                switch words.first {
+                case nil: console.print("Invalid command:  (watch and progress supported)", to: .error)
+                case "progress": await client.requestWatchProgress(requiresLeader: true)
+                case "watch":
+                    do { try await start(words, environment, client, inputs) } catch {
+                        console.print("Invalid command \(line) (\(error))", to: .error)
                     }
-                } catch {
-                    console.print("Invalid command \(trim(line)) (\(error))", to: .error)
+                default: console.print("Invalid command \(line) (only support watch)", to: .error)
                 }
-            case "progress": await client.requestWatchProgress(requiresLeader: true)
-            default: console.print("Invalid command \(trim(line)) (only support watch)", to: .error)
             }
         }
     }
-}
 
-/// Watches of one session print in turn.
-actor WatchOutput {
-    private nonisolated(unsafe) let printer: Printer
-    private var isBusy = false
-    private var waiting: [CheckedContinuation<Void, Never>] = []
-
-    init(_ printer: sending Printer) { self.printer = printer }
-
-    func show(_ response: WatchResponse, _ program: [String]) async throws {
-        while isBusy { await withCheckedContinuation { waiting.append($0) } }
-        isBusy = true
-        defer {
-            isBusy = false
-            if !waiting.isEmpty { waiting.removeFirst().resume() }
+    /// One more watch of an interactive session.
+    private func start(
+        _ words: [String], _ environment: (key: String, end: String), _ client: Client, _ inputs: Channel<Input>
+    ) async throws {
+        let set = FlagSet()
+        let flags = WatchFlags(set)
+        let dash = words.firstIndex(of: "--")
+        let rest = try set.parse(Array(words[1..<(dash ?? words.count)]))
+        let program = dash.map { Array(words[($0 + 1)...]) } ?? []
+        let parsed = try WatchLine(rest + program, dash: dash == nil ? nil : rest.count, environment)
+        let sequence = await client.watch(try flags.request(parsed.range), requiresLeader: true)
+        Task {
+            do throws(ClientError) {
+                for try await response in sequence { await inputs.send(.response(response, program: parsed.program)) }
+            } catch {
+                await inputs.send(.ended(error))
+            }
         }
-        try await printer.watch(response, program)
-    }
-
-    func fail(_ text: String) { printer.console.print(text, to: .error) }
-
-    func end(_ error: any Error) {
-        printer.console.flush()
-        let failure = error as? CommandFailure
-        if let text = failure?.description, !text.isEmpty { printer.console.print("Error: \(text)", to: .error) }
-        exit(failure?.status ?? Status.error)
     }
 }
 

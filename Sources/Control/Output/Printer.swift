@@ -1,7 +1,7 @@
 // How answers are shown: the formats of `--write-out`.
 
 import Client
-import CommandLine
+import CommandLineTools
 import Wire
 
 /// Values of `--write-out`.

@@ -1,6 +1,6 @@
 // Numbers as Go's strconv reads them.
 
-import CommandLine
+import CommandLineTools
 
 enum Numbers {
     struct Malformed: Error, CustomStringConvertible { let description: String }

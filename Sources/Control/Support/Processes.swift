@@ -1,6 +1,6 @@
 // Programs that commands run, signals that they wait for, and lines that come while something else goes on.
 
-import CommandLine
+import CommandLineTools
 import NIOPosix
 
 #if canImport(Glibc)
@@ -15,10 +15,10 @@ enum Processes {
         let result = try? await NIOThreadPool.singleton.runIfActive { () -> (Int32?, String) in
             var pid = pid_t()
             var environment = variables
-            var entry = environ
+            var entry: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = environ
             while let text = entry?.pointee {
                 environment.append(String(cString: text))
-                entry = entry.map { $0 + 1 }
+                entry? += 1
             }
             var argv = arguments.map { strdup($0) } + [nil]
             var envp = environment.map { strdup($0) } + [nil]

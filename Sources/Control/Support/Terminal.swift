@@ -1,6 +1,6 @@
 // The terminal and standard input.
 
-import CommandLine
+import CommandLineTools
 
 #if canImport(Glibc)
 import Glibc
