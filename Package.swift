@@ -103,7 +103,7 @@ let package = Package(
             name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
             exclude: ["Corpus"]),
         .testTarget(name: "ClientTests", dependencies: ["Client"]),
-        .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"]),
+        .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"], exclude: ["Auth/Samples"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
         .testTarget(name: "DecoderEncryptionTests", dependencies: ["DecoderEncryption"], exclude: ["Vectors"]),

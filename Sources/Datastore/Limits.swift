@@ -41,6 +41,8 @@ enum ServerLimits {
     static let diskFullRetryNanoseconds: UInt64 = 500_000_000
     /// Simple tokens kept at a time; beyond, the one that would expire first is forgotten.
     static let simpleTokensMax = 100_000
+    /// Signed tokens whose signature is remembered as good; beyond, all are forgotten and checked anew.
+    static let signedTokensKnownMax = 4096
     /// Password hashes waiting to be computed. Beyond: `etcdserver: too many requests`.
     static let passwordJobsMax = 256
     /// Lock, Campaign and Observe calls that wait, each with a watcher. Beyond: `etcdserver: too many requests`.

@@ -49,6 +49,16 @@ public final class SimulatedFileSystem: FileSystem {
         /// One write in so many makes the kernel write some dirty sectors back early; 0: never.
         var writebackInterval: UInt64 = 0
         var lockedNodes: Set<ObjectIdentifier> = []
+        var photographer: Photographer?
+    }
+
+    /// Takes pictures of what a power loss would leave.
+    struct Photographer {
+        /// One operation in so many is preceded by a picture.
+        let interval: Int
+        var left: Int
+        var random: SplitMix64
+        let take: @Sendable (SimulatedFileSystem) -> Void
     }
 
     let state: Mutex<State>
@@ -103,6 +113,29 @@ public final class SimulatedFileSystem: FileSystem {
         }
     }
 
+    /// While everything goes on: pictures of what `afterPowerLoss` would give before an operation here and there, so that a program
+    /// of many threads, which ends with its disk, can be asked what it had promised at that moment.
+    ///
+    /// - Parameters:
+    ///   - interval: one operation in so many, by chance.
+    ///   - limit: so many at most.
+    ///   - take: called under the lock of the file system, which it must not use; no operation happens meanwhile.
+    public func photograph(
+        oneIn interval: Int, limit: Int, seed: UInt64, _ take: @escaping @Sendable (SimulatedFileSystem) -> Void
+    ) {
+        state.withLock { $0.photographer = Photographer(interval: interval, left: limit, random: SplitMix64(seed: seed), take: take) }
+    }
+
+    private static func takePicture(_ state: inout State) {
+        guard state.photographer!.left > 0, state.photographer!.random.oneIn(state.photographer!.interval) else { return }
+        state.photographer!.left -= 1
+        var random = SplitMix64(seed: state.photographer!.random.next())
+        let unit = random.next() % 2 == 0 ? Node.sector : 4096
+        let isOrdered = random.next() % 2 == 0
+        let root = state.root.survivor(unit: unit, orderedDirectories: isOrdered, &random)
+        state.photographer!.take(SimulatedFileSystem(root: root, random: random))
+    }
+
     /// The disk as another process finds it after this one was killed: everything that was written.
     public func afterKill() -> SimulatedFileSystem {
         state.withLock { state in
@@ -153,6 +186,7 @@ public final class SimulatedFileSystem: FileSystem {
                 state.isOff = true
                 return EIO
             }
+            if state.photographer != nil { SimulatedFileSystem.takePicture(&state) }
             state.log.append(LoggedOperation(operation: operation, path: path, detail: detail))
             for index in state.faults.indices
             where state.faults[index].operation == operation && (state.faults[index].path.isEmpty || path.contains(state.faults[index].path)) {

@@ -19,7 +19,7 @@ enum PasswordHash {
         guard !password.utf8.contains(0) else { throw containsZero }
         var generator = SystemRandomNumberGenerator()
         let salt = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
-        let setting = "$2b$" + (cost < 10 ? "0" : "") + "\(cost)$" + saltText(salt)
+        let setting = "$2b$" + (cost < 10 ? "0" : "") + "\(cost)$" + Base64.encode(salt, .bcrypt)
         guard let text = compute(password, setting) else { throw CallError(.unknown, "bcrypt: cannot hash the password") }
         // The same algorithm; the letter tells whose mistakes a reader must reckon with, and etcd writes this one.
         return "$2a$" + text.dropFirst(4)
@@ -47,23 +47,5 @@ enum PasswordHash {
     private static func equalInConstantTime(_ a: [UInt8], _ b: [UInt8]) -> Bool {
         guard a.count == b.count else { return false }
         return zip(a, b).reduce(0 as UInt8) { $0 | ($1.0 ^ $1.1) } == 0
-    }
-
-    /// bcrypt's own alphabet: sixteen bytes in twenty-two characters.
-    private static func saltText(_ salt: [UInt8]) -> String {
-        let alphabet = Array("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
-        var text: [UInt8] = []
-        var bits: UInt32 = 0
-        var count = 0
-        for byte in salt {
-            bits = bits << 8 | UInt32(byte)
-            count += 8
-            while count >= 6 {
-                count -= 6
-                text.append(alphabet[Int(bits >> UInt32(count)) & 63])
-            }
-        }
-        text.append(alphabet[Int(bits << UInt32(6 - count)) & 63])
-        return String(decoding: text, as: UTF8.self)
     }
 }

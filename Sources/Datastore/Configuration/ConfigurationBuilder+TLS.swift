@@ -9,8 +9,10 @@ extension ConfigurationBuilder {
             certificateFile: values.string("cert-file"), keyFile: values.string("key-file"),
             clientCertificateFile: values.string("client-cert-file"), clientKeyFile: values.string("client-key-file"),
             authorityFile: values.string("trusted-ca-file"), revocationFile: values.string("client-crl-file"),
-            requiresCertificate: values.boolean("client-cert-auth"), allowedCommonNames: [],
-            allowedHostNames: values.strings("client-cert-allowed-hostname"), skipsAddressVerification: false,
+            requiresCertificate: values.boolean("client-cert-auth"),
+            allowedCommonNames: values.strings("client-cert-allowed-cn"),
+            allowedHostNames: values.strings("client-cert-allowed-hostname"),
+            skipsAddressVerification: values.boolean("client-skip-client-san-verification"),
             isAutomatic: values.boolean("auto-tls"), name: "client")
     }
 

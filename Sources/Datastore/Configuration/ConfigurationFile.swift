@@ -29,14 +29,12 @@ struct ConfigurationFile {
         guard let root else { return }
         if case .scalar(let scalar) = root.content, scalar.value == .null { return }
         guard root.members != nil else { throw Self.mismatch(root, at: nil, wanted: "configuration") }
-        for (path, reason) in FileKeys.refused {
-            if let node = try Self.find(path, in: root), !Self.isEmpty(node) {
-                throw .invalid("line \(node.line): \(path.joined(separator: ".")) cannot be set: \(reason)")
-            }
-        }
         for flag in FlagTable.all {
             guard let key = FileKeys.key(of: flag), let node = try Self.find(key.path, in: root) else { continue }
             try take(node, flag, key)
+        }
+        for (setting, key) in FileKeys.settingsWithoutFlag {
+            if let node = try Self.find(key.path, in: root) { try take(node, setting, key) }
         }
     }
 
@@ -59,11 +57,6 @@ struct ConfigurationFile {
     private static func member(_ name: String, of members: [(key: String, value: YAMLNode)]) -> YAMLNode? {
         if let exact = members.last(where: { $0.key == name }) { return exact.value }
         return members.last { $0.key.utf8.count == name.utf8.count && $0.key.lowercased() == name }?.value
-    }
-
-    private static func isEmpty(_ node: YAMLNode) -> Bool {
-        if case .sequence(let items) = node.content { return items.isEmpty }
-        return false
     }
 
     // MARK: Taking a value

@@ -48,10 +48,25 @@ enum FileKeys {
         "discovery-password": discovery("auth", "password"),
     ]
 
-    /// Keys of the file without a flag whose loss would let in clients that are meant to be kept out.
-    static let refused: [(path: [String], reason: String)] = [
-        (client("allowed-cn"), "there is no check of clients' common names in this build"),
+    /// Settings that only a file can make: the peers' side has flags for them, the clients' has not.
+    static let settingsWithoutFlag: [(flag: FlagSpecification, key: FileKey)] = [
+        (
+            FlagSpecification(
+                "client-cert-allowed-cn", .strings, "", .security,
+                "accepted client certificate common names; exclusive with client-cert-allowed-hostname"),
+            FileKey(path: client("allowed-cn"), form: .list)
+        ),
+        (
+            FlagSpecification(
+                "client-skip-client-san-verification", .boolean, "false", .security,
+                "do not compare addresses with certificates on metrics ports"),
+            FileKey(path: client("skip-client-san-verification"), form: .plain)
+        ),
     ]
+
+    static func settingWithoutFlag(_ name: String) -> FlagSpecification? {
+        settingsWithoutFlag.first { $0.flag.name == name }?.flag
+    }
 
     static func key(of flag: FlagSpecification) -> FileKey? {
         guard flag.kind != .ignored, !none.contains(flag.name) else { return nil }

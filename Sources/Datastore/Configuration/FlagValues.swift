@@ -28,7 +28,7 @@ struct FlagValues {
     func isDefault(_ name: String) -> Bool { string(name) == FlagTable.byName[name]?.defaultText }
 
     func string(_ name: String) -> String {
-        guard let flag = FlagTable.byName[name] else { preconditionFailure("no flag \(name)") }
+        guard let flag = FlagTable.byName[name] ?? FileKeys.settingWithoutFlag(name) else { preconditionFailure("no flag \(name)") }
         return texts[name] ?? flag.defaultText
     }
 

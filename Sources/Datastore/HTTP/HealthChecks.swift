@@ -36,7 +36,7 @@ final class HealthChecks: Sendable {
             }
         }
         for alarm in node.keySpace.cluster.current.alarms.sorted() where !excluded.contains(alarm.alarm.name) {
-            return answer("ALARM \(alarm.alarm == .none ? "UNKNOWN" : alarm.alarm.name)", "serving /health false due to an alarm")
+            return answer("ALARM \(alarm.alarm == .none || !alarm.alarm.isKnown ? "UNKNOWN" : alarm.alarm.name)", "serving /health false due to an alarm")
         }
         if isSerializable { return answer(nil) }
         if node.consensus.leader == .none { return answer("RAFT NO LEADER", "serving /health false; no leader") }

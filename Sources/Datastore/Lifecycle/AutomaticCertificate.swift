@@ -5,13 +5,28 @@ import Glibc
 import Storage
 import Transport
 
-struct AutomaticCertificate {
+struct AutomaticCertificate: Sendable {
     let directory: String
+    /// Names and addresses that it is good for.
+    let hosts: [String]
+    let years: UInt64
+    /// With less time left than this it is made anew. A server reads the new files with its next handshake.
+    static let renewalSeconds = 30 * 86_400
+
     var certificateFile: String { directory + "/cert.pem" }
     var keyFile: String { directory + "/key.pem" }
 
-    /// Uses the files that are there; makes them when one is missing, cannot be read, or has expired.
-    func prepare(hosts: [String], years: UInt64, log: Log) throws {
+    /// While the server runs: nobody waits for it, and what is there goes on being used when it fails.
+    func renewIfDue(now: Int = time(nil), log: Log) {
+        do { try prepare(now: now, log: log) } catch {
+            log.warn("failed to renew a self-signed certificate", .string("path", certificateFile), .error("\(error)"))
+        }
+    }
+
+    /// Uses the files that are there; makes them when one is missing, cannot be read, or expires soon.
+    ///
+    /// - Parameter now: seconds since 1970.
+    func prepare(now: Int = time(nil), log: Log) throws {
         guard years > 0 else {
             let error = TLSSetupError("selfSignedCertValidity is invalid,it should be greater than 0")
             log.warn("cannot generate cert", .error(error.description))
@@ -21,8 +36,11 @@ struct AutomaticCertificate {
         if fileSystem.exists(certificateFile) && fileSystem.exists(keyFile) {
             do {
                 let notAfter = try TLSServer.check(certificateFile: certificateFile, keyFile: keyFile)
-                if notAfter > time(nil) { return }
-                log.warn("automatically generated certificate has expired", .string("path", certificateFile))
+                if notAfter - now > Self.renewalSeconds { return }
+                let message =
+                    notAfter > now
+                    ? "automatically generated certificate expires soon" : "automatically generated certificate has expired"
+                log.warn(message, .string("path", certificateFile))
             } catch {
                 log.warn(
                     "automatically generated certificate cannot be used", .string("path", certificateFile),
@@ -30,7 +48,7 @@ struct AutomaticCertificate {
             }
         }
         try fileSystem.createDirectory(directory)
-        let made = try SelfSignedCertificate(hosts: hosts, years: years)
+        let made = try SelfSignedCertificate(hosts: hosts, years: years, now: now)
         // Nanoseconds end in 2262, certificates in 9999.
         let notAfter = Int64(min(made.notAfter, 9_223_372_036)) * 1_000_000_000
         log.warn("automatically generate certificates", .time("certificate-validity-bound-not-after", unixNanoseconds: notAfter))

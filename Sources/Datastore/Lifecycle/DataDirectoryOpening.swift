@@ -39,7 +39,7 @@ extension DataDirectory {
 
     /// Opens the store; waits while another process has it, as etcd does for its database file.
     static func openStore(
-        _ fileSystem: PosixFileSystem, _ directory: String, _ options: RevisionLogOptions, _ log: Log
+        _ fileSystem: any FileSystem, _ directory: String, _ options: RevisionLogOptions, _ log: Log
     ) throws -> MVCCStore {
         let began = monotonicNow()
         var hasSaidSo = false

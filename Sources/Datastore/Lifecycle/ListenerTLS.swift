@@ -11,12 +11,16 @@ struct ListenerTLS: Sendable {
     /// As the clients', but their addresses are compared with their certificates.
     let metrics: TLSServer?
     let peer: TLSServer?
+    /// Those of one's own making, to be renewed in time.
+    let automatic: [AutomaticCertificate]
 
     init(_ configuration: Configuration, log: Log, metrics families: TLSMetrics) throws {
         let parameters = configuration.tlsParameters
+        var made: [AutomaticCertificate] = []
         var peerOptions = configuration.peerTLS
         if peerOptions.isAutomatic && peerOptions.isEmpty {
-            peerOptions = try Self.automatic(peerOptions, configuration, configuration.listenPeerURLs, log)
+            made.append(try Self.automatic(peerOptions, configuration, configuration.listenPeerURLs, log))
+            peerOptions = peerOptions.with(certificateFile: made.last!.certificateFile, keyFile: made.last!.keyFile)
         }
         if !peerOptions.isEmpty {
             log.info(
@@ -26,7 +30,8 @@ struct ListenerTLS: Sendable {
         let clientURLs = configuration.listenClientURLs + configuration.listenClientHTTPURLs
         var clientOptions = configuration.clientTLS
         if clientOptions.isAutomatic && clientOptions.isEmpty {
-            clientOptions = try Self.automatic(clientOptions, configuration, clientURLs, log)
+            made.append(try Self.automatic(clientOptions, configuration, clientURLs, log))
+            clientOptions = clientOptions.with(certificateFile: made.last!.certificateFile, keyFile: made.last!.keyFile)
         }
         if !clientOptions.isEmpty {
             log.info(
@@ -46,6 +51,7 @@ struct ListenerTLS: Sendable {
                 throw StartError(error.description, message: "listener failed")
             }
         }
+        automatic = made
         peer = try server(peerOptions, configuration.listenPeerURLs, verifiesAddress: true)
         client = try server(clientOptions, clientURLs, verifiesAddress: false)
         metrics = try server(clientOptions, configuration.listenMetricsURLs, verifiesAddress: true)
@@ -54,19 +60,19 @@ struct ListenerTLS: Sendable {
     /// A side with a certificate of its own making, from before or from now.
     private static func automatic(
         _ options: TLSOptions, _ configuration: Configuration, _ urls: [EndpointURL], _ log: Log
-    ) throws -> TLSOptions {
+    ) throws -> AutomaticCertificate {
         let directory = absolute(configuration.dataDirectory) + "/fixtures/" + options.name
-        let made = AutomaticCertificate(directory: directory)
+        let made = AutomaticCertificate(
+            directory: directory, hosts: urls.filter { !$0.portText.isEmpty }.map(\.host),
+            years: configuration.tlsParameters.selfSignedYears)
         do {
-            try made.prepare(
-                hosts: urls.filter { !$0.portText.isEmpty }.map(\.host), years: configuration.tlsParameters.selfSignedYears,
-                log: log)
+            try made.prepare(log: log)
         } catch {
             throw StartError(
                 (error as? TLSSetupError)?.description ?? "\(error)",
                 message: "failed to get \(options.name) self-signed certs")
         }
-        return options.with(certificateFile: made.certificateFile, keyFile: made.keyFile)
+        return made
     }
 
     private static func absolute(_ path: String) -> String {

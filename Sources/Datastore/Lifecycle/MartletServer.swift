@@ -102,9 +102,15 @@ public final class MartletServer: Sendable {
         FileDescriptors.check(log)
         if configuration.backend.locksMemory { try MemoryLock.take(log) }
         let metrics = NodeMetrics(extensive: configuration.metricsAreExtensive)
-        // Before any data is touched: a certificate that cannot be used must not leave a member behind.
+        // Before any data is touched: a certificate or a key that cannot be used must not leave a member behind.
         let tls = try ListenerTLS(configuration, log: log, metrics: metrics.tls)
-        let member = try OpenedMember(configuration, log: log, metrics: metrics)
+        var signer: SignedTokens?
+        if case .jwt(let options) = configuration.authentication.token {
+            signer = try SignedTokens(options, readFile: FileReadError.read, log: log)
+        }
+        try DataDirectory.prepare(configuration.dataDirectory, PosixFileSystem(), log)
+        try EtcdDirectory.importIfNeeded(configuration, memberDirectory: configuration.dataDirectory + "/member", log: log)
+        let member = try OpenedMember(configuration, signer: signer, log: log, metrics: metrics)
         StartupLog.starting(log, configuration, isInitialized: member.isRestart)
 
         var transportConfiguration = ServerConfiguration()
@@ -137,7 +143,7 @@ public final class MartletServer: Sendable {
             ConsensusLoop(
                 raft: member.raft, wal: member.wal, node: node, applied: member.appliedIndex,
                 snapshotIndex: member.snapshotIndex))
-        let timers = ServerTimers(node, member.maintenance)
+        let timers = ServerTimers(node, member.maintenance, tls.automatic)
         let server = MartletServer(node: node, transport: transport, member: member, consensus: consensus, timers: timers)
         member.maintenance.start()
         BootstrapDefragmentation.run(

@@ -22,22 +22,24 @@ final class OpenedMember: @unchecked Sendable {
     /// The directory held a member before.
     let isRestart: Bool
 
-    init(_ configuration: Configuration, log: Log, metrics: NodeMetrics) throws {
-        let fileSystem = PosixFileSystem()
+    /// - Parameters:
+    ///   - fileSystem: where the data directory is; it has been prepared (`DataDirectory.prepare`).
+    ///   - signer: makes and checks signed tokens; nil for simple ones.
+    init(
+        _ configuration: Configuration, on fileSystem: any FileSystem = PosixFileSystem(), options: MemberOptions = MemberOptions(),
+        signer: TokenSigner?, log: Log, metrics: NodeMetrics
+    ) throws {
         let memberDirectory = configuration.dataDirectory + "/member"
         let storeDirectory = memberDirectory + "/store"
-        try DataDirectory.prepare(configuration.dataDirectory, fileSystem, log)
         try fileSystem.createDirectory(memberDirectory)
 
-        try EtcdDirectory.importIfNeeded(configuration, memberDirectory: memberDirectory, log: log)
-
         // The store's lock keeps a second process out before anything is looked at.
-        var logOptions = RevisionLogOptions()
+        var logOptions = options.store
         logOptions.skipsSync = configuration.unsafeNoFsync
         let store = try DataDirectory.openStore(fileSystem, storeDirectory, logOptions, log)
 
         let initialMembers = DataDirectory.initialMembers(configuration)
-        var walOptions = WALOptions()
+        var walOptions = options.log
         walOptions.skipsSync = configuration.unsafeNoFsync
         walOptions.maximumFiles = configuration.raft.walFilesMaximum == 0 ? .max : Int(configuration.raft.walFilesMaximum)
         var contents: WALContents
@@ -62,6 +64,12 @@ final class OpenedMember: @unchecked Sendable {
             }
             guard let own = initialMembers.first(where: { $0.name == configuration.name }) else {
                 throw StartError("couldn't find local name \"\(configuration.name)\" in the initial cluster configuration")
+            }
+            if !configuration.unsafeNoFsync {
+                // The names above the files outlast a power loss before anything in the files is promised to.
+                try fileSystem.syncDirectory(configuration.dataDirectory)
+                // Who may not read what is above it cannot sync that either.
+                try? fileSystem.syncDirectory(parentDirectory(of: configuration.dataDirectory))
             }
             let cluster = ClusterID(Identity.clusterID(initialMemberIDs: initialMembers.map(\.id.rawValue)))
             let metadata = WALMetadata(memberID: own.id, clusterID: cluster)
@@ -97,10 +105,7 @@ final class OpenedMember: @unchecked Sendable {
                 }
             }
         }
-        if case .jwt = configuration.authentication.token {
-            throw StartError("--auth-token=jwt is not supported by this build")
-        }
-        tokens = AuthTokens(configuration.authentication, signer: nil)
+        tokens = AuthTokens(configuration.authentication, signer: signer)
         let heartbeat = configuration.raft.heartbeatMilliseconds
         let minimumTTL = (UInt64(configuration.raft.electionTicks) * 3 / 2 * heartbeat + 999) / 1000
         let leases = LeaseStore(
@@ -215,6 +220,12 @@ final class OpenedMember: @unchecked Sendable {
         maintenance.stop()
         keySpace.store.close()
     }
+}
+
+/// Sizes of files and the like, which tests make smaller than an operator could.
+struct MemberOptions: Sendable {
+    var store = RevisionLogOptions()
+    var log = WALOptions()
 }
 
 /// What a data directory holds, and how a new one begins.

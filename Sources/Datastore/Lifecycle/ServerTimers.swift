@@ -1,5 +1,5 @@
 // What happens by the clock outside consensus: progress notifications and catch-up of watches, automatic
-// compaction.
+// compaction, renewal of certificates.
 
 import Dispatch
 import KeySpace
@@ -18,9 +18,13 @@ final class ServerTimers: @unchecked Sendable {
     private var ticks: UInt = 0
     /// Every four seconds.
     private static let versionReviewTicks: UInt = 40
+    /// Every hour.
+    private static let certificateReviewTicks: UInt = 36_000
+    private let certificates: [AutomaticCertificate]
     private let maintenance: StoreMaintenance
 
-    init(_ node: Node, _ maintenance: StoreMaintenance) {
+    init(_ node: Node, _ maintenance: StoreMaintenance, _ certificates: [AutomaticCertificate]) {
+        self.certificates = certificates
         self.node = node
         self.maintenance = maintenance
         compactor = AutoCompactor(node.configuration.compaction.policy)
@@ -57,6 +61,9 @@ final class ServerTimers: @unchecked Sendable {
             node.space.tick(node, maintenance, now: monotonicNow())
         }
         if ticks % Self.versionReviewTicks == 0 { node.reviewVersions() }
+        if ticks % Self.certificateReviewTicks == 0 {
+            for certificate in certificates { certificate.renewIfDue(log: node.log) }
+        }
     }
 
     private static let checkpointNanoseconds = UInt64(ServerLimits.leaseCheckpointSeconds) * 1_000_000_000

@@ -56,7 +56,7 @@ final class AlarmMethod: MethodHandler {
         do {
             let request = try AlarmRequest(decoding: bytes)
             // An unknown action has no defined effect, so it must not reach the log.
-            guard request.action != nil, request.alarm != nil else { throw CallError.unknownAction }
+            guard request.action != nil else { throw CallError.unknownAction }
             node.propose(.alarm, bytes, for: call, privileged: true)
         } catch {
             call.fail(CallError(anything: error))

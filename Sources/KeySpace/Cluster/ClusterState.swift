@@ -130,7 +130,8 @@ extension ClusterView {
 
     /// Applies an alarm request; returns the alarms that its answer lists.
     public mutating func apply(_ request: AlarmRequest) -> (listed: [AlarmMember], records: [ClusterRecord]) {
-        guard let action = request.action, let kind = request.alarm else { return ([], []) }
+        guard let action = request.action else { return ([], []) }
+        let kind = request.alarm
         switch action {
         case .get:
             return (alarms.filter { kind == .none || $0.alarm == kind }.sorted(), [])
@@ -192,7 +193,7 @@ public final class ClusterState: Sendable {
 
     private func publishAlarms(_ view: ClusterView) {
         var mask: UInt32 = 0
-        for alarm in view.alarms { mask |= 1 << UInt32(alarm.alarm.rawValue) }
+        for alarm in view.alarms where alarm.alarm.isKnown { mask |= 1 << UInt32(alarm.alarm.rawValue) }
         alarmMask.store(mask, ordering: .relaxed)
     }
 }

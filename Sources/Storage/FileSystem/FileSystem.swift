@@ -75,7 +75,7 @@ public protocol DirectoryLock: AnyObject, Sendable {
 }
 
 /// The directory that a path names something in.
-func parentDirectory(of path: String) -> String {
+public func parentDirectory(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
 }

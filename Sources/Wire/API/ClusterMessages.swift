@@ -110,16 +110,26 @@ public struct DowngradeInfoRequest: Sendable, Equatable {
     }
 }
 
-public enum AlarmKind: Int32, Sendable, CaseIterable {
-    case none = 0, noSpace = 1, corrupt = 2
+/// etcdserverpb.AlarmType. An open set: a number that has no name can be raised, listed and disarmed like the others, and means nothing else.
+public struct AlarmKind: RawRepresentable, Sendable, Hashable {
+    public let rawValue: Int32
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    public static let none = AlarmKind(rawValue: 0)
+    public static let noSpace = AlarmKind(rawValue: 1)
+    public static let corrupt = AlarmKind(rawValue: 2)
 
     public var name: String {
         switch self {
         case .none: "NONE"
         case .noSpace: "NOSPACE"
         case .corrupt: "CORRUPT"
+        default: String(rawValue)
         }
     }
+
+    /// Whether it is one of those that this version knows.
+    public var isKnown: Bool { (0...2).contains(rawValue) }
 }
 
 /// etcdserverpb.AlarmMember
@@ -147,7 +157,7 @@ public struct AlarmMember: Sendable, Hashable, Comparable {
         while let (field, type) = try reader.next() {
             switch field {
             case 1: member = MemberID(try reader.uint64(type))
-            case 2: alarm = AlarmKind(rawValue: try reader.int32(type)) ?? .none
+            case 2: alarm = AlarmKind(rawValue: try reader.int32(type))
             default: try reader.skip(type, field: field)
             }
         }
@@ -161,8 +171,7 @@ public struct AlarmRequest: Sendable, Equatable {
     /// Nil for a number that is none of them.
     public var action: Action? = .get
     public var member = MemberID.none
-    /// Nil for a number that is none of them.
-    public var alarm: AlarmKind? = AlarmKind.none
+    public var alarm = AlarmKind.none
 
     public init(action: Action, member: MemberID = .none, alarm: AlarmKind = .none) {
         self.action = action
@@ -173,7 +182,7 @@ public struct AlarmRequest: Sendable, Equatable {
     public func encode(to sink: ByteSink) {
         sink.field(1, Int64(action?.rawValue ?? 0))
         sink.field(2, member.rawValue)
-        sink.field(3, Int64(alarm?.rawValue ?? 0))
+        sink.field(3, Int64(alarm.rawValue))
     }
 
     public init(decoding bytes: UnsafeRawBufferPointer) throws(ProtobufError) {

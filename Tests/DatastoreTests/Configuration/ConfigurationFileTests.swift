@@ -1,6 +1,7 @@
 // `--config-file`: precedence, types, hostile documents.
 
 import DatastoreTracing
+import StorageSimulation
 import Testing
 
 @testable import Datastore
@@ -144,10 +145,28 @@ struct ConfigurationFileTests {
         ("feature-gates: Bogus=true", "unrecognized feature gate: Bogus"),
         ("cors: nothing", "line 1: invalid value \"nothing\" for cors: URL scheme must be http, https, unix, or unixs: nothing"),
         ("heartbeat-interval: 0", "--heartbeat-interval must be >0 (set to 0ms)"),
-        ("client-transport-security: {allowed-cn: [a]}", "line 1: client-transport-security.allowed-cn cannot be set: there is no check of clients' common names in this build"),
+        ("client-transport-security: {allowed-cn: a}", "error unmarshaling JSON: while decoding JSON: line 1: cannot unmarshal string into field client-transport-security.allowed-cn of type list of strings"),
+        ("client-transport-security: {skip-client-san-verification: 1}", "error unmarshaling JSON: while decoding JSON: line 1: cannot unmarshal number 1 into field client-transport-security.skip-client-san-verification of type bool"),
     ])
     func refusals(text: String, reason: String) {
         #expect(load(text).refusal == reason)
+    }
+
+    @Test func settingsOfClientsWithoutAFlag() throws {
+        let text = """
+            listen-client-urls: https://127.0.0.1:1
+            advertise-client-urls: https://127.0.0.1:1
+            client-transport-security: {cert-file: c, key-file: k, allowed-cn: [b, "a,c", b], skip-client-san-verification: true%@}
+            """
+        let tls = try #require(load(text.replacing("%@", with: "")).configuration).clientTLS
+        #expect(tls.allowedCommonNames == ["a,c", "b"] && tls.skipsAddressVerification)
+        let none = try #require(load("client-transport-security: {allowed-cn: [], skip-client-san-verification: null}").configuration).clientTLS
+        #expect(none.allowedCommonNames.isEmpty && !none.skipsAddressVerification)
+        #expect(
+            load(text.replacing("%@", with: ", allowed-hostname: [h]")).startFailure
+                == "AllowedCNs and AllowedHostnames are mutually exclusive (cns=[\"a,c\" \"b\"], hostnames=[\"h\"])")
+        // Neither is a flag.
+        #expect(configure("--client-cert-allowed-cn=a").syntaxError != nil)
     }
 
     @Test func badURLsAreToldOnStandardError() {
@@ -181,7 +200,7 @@ struct ConfigurationFileTests {
     }
 
     @Test func randomBytesDoNoHarm() {
-        var generator = SplitMix(seed: 0x5EED)
+        var generator = SplitMix64(seed: 0x5EED)
         let pieces = ["name: ", "a", "[", "]", "{", "}", "\n", "  ", "- ", "&x ", "*x", "<<: ", "\"", "'", "!!str ", "log-outputs: ", "1", "\t", "|\n", ": ", "\u{0}", "é", "%", "---\n", "socket-options: ", "reuse-port: ", "true", ","]
         for _ in 0..<3_000 {
             let text = (0..<Int.random(in: 0..<24, using: &generator)).map { _ in pieces.randomElement(using: &generator)! }.joined()
@@ -191,18 +210,6 @@ struct ConfigurationFileTests {
         for _ in 0..<500 {
             let bytes = (0..<64).map { _ in UInt8.random(in: 0...255, using: &generator) }
             _ = try? YAMLReader.read(bytes)
-        }
-    }
-
-    private struct SplitMix: RandomNumberGenerator {
-        var state: UInt64
-        init(seed: UInt64) { state = seed }
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
         }
     }
 

@@ -1,5 +1,6 @@
 // The syntax of flags.
 
+import StorageSimulation
 import Testing
 
 @testable import Datastore
@@ -118,7 +119,7 @@ struct FlagParserTests {
     }
 
     @Test func noArgumentsCrashTheParser() {
-        var random = SeededGenerator(seed: 0x5EED_0004)
+        var random = SplitMix64(seed: 0x5EED_0004)
         let pieces = ["-", "--", "=", "name", "listen-client-urls", "http://", "[::1]", ":", "0", "ü", " ", "\n", "a=b", ",", "1h", "feature-gates", "auth-token", "initial-cluster", "unix://", "log-rotation-config-json", "{\"", "true"]
         for _ in 0..<3_000 {
             let arguments = (0..<Int.random(in: 0..<5, using: &random)).map { _ in
@@ -126,18 +127,5 @@ struct FlagParserTests {
             }
             _ = Configuration.parse(arguments: arguments, environment: ["ETCD_NAME": arguments.first ?? ""]) { nil }
         }
-    }
-}
-
-/// Randomness that can be repeated.
-private struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

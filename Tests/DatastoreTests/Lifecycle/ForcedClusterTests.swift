@@ -1,7 +1,6 @@
 // `--force-new-cluster`: a member whose log holds other voters serves alone again.
 
 import DatastoreTracing
-import Glibc
 import KeySpace
 import Raft
 import Storage
@@ -11,13 +10,8 @@ import Wire
 @testable import Datastore
 
 @Suite(.serialized) struct ForcedClusterTests {
-    private let directory: String
-
-    init() throws {
-        var template = Array("/tmp/martlet-forced-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        directory = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
+    private let temporary = TemporaryDirectory()
+    private var directory: String { temporary.path }
 
     private func start(_ more: String...) async throws -> MartletServer {
         let outcome = Configuration.parse(

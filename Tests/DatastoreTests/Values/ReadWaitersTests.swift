@@ -1,22 +1,11 @@
 // Reads that wait for a read index: each is handed out exactly once.
 
+import StorageSimulation
 import Synchronization
 import Testing
 import Wire
 
 @testable import Datastore
-
-/// Reproducible randomness.
-private struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite struct ReadWaitersTests {
     private func probe(_ start: UInt64) -> ReadWaiter { .probe(start: start) { _ in } }
@@ -70,7 +59,7 @@ private struct Random: RandomNumberGenerator {
     /// Whatever happens in whatever order, every read comes out exactly once, and none before its index is applied.
     @Test(arguments: 1...5) func everyReadComesOutOnce(seed: Int) {
         print("seed \(seed)")
-        var random = Random(state: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         var waiters = ReadWaiters()
         var waiting: [UInt64: (context: UInt64, index: UInt64?)] = [:]
         var next: UInt64 = 1

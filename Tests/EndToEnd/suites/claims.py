@@ -1,8 +1,10 @@
 """The Lock and Election services, and clients that build the same keys by themselves."""
 
+import os
 import threading
 import time
 import unittest
+import urllib.request
 
 from harness import api, peers
 from harness.case import Case, Code, SharedServer, run
@@ -284,6 +286,24 @@ class Elections(Claims):
         self.assertIsNone(self.client.get(leader.key))
         self.assertEqual(self.resign(leader).header.revision, leader.rev + 1)
 
+    def test_resign_without_a_lease(self):
+        """As every call of an election it begins with a session: without a lease one is granted."""
+        leader = self.campaign(lease=self.lease()).leader
+        before = {lease.ID for lease in self.client.call("Lease.LeaseLeases").leases}
+        answer = self.resign(api.v3electionpb.LeaderKey(name=leader.name, key=leader.key, rev=leader.rev))
+        self.assertEqual(answer.header.revision, leader.rev + 1)
+        self.assertIsNone(self.client.get(leader.key))
+        granted = {lease.ID for lease in self.client.call("Lease.LeaseLeases").leases} - before
+        self.assertEqual([self.client.call("Lease.LeaseTimeToLive", ID=lease).grantedTTL for lease in granted], [60])
+
+    def test_resign_of_what_is_not_there(self):
+        before = self.client.revision()
+        for key, revision, lease in ((b"nobody/1", 0, 77), (b"nobody/1", 5, 77), (self.key(5), -1, -1)):
+            answer = self.resign(api.v3electionpb.LeaderKey(name=b"nobody", key=key, rev=revision, lease=lease))
+            self.assertEqual(answer.header.revision, before)
+        with self.fails(Code.UNKNOWN, "etcdserver: key is not provided"):
+            self.resign(api.v3electionpb.LeaderKey(name=b"nobody", lease=77))
+
     def test_next_in_line(self):
         first = self.campaign(b"1", lease=self.lease()).leader
         lease = self.lease()
@@ -423,6 +443,58 @@ class Rights(Case):
             self.assertEqual(call("Election.Leader", name=b"mine-election", metadata=token).kv.value, b"v")
             self.assertTrue(waiter.result(20).key.startswith(b"mine/"))
             call("Election.Resign", leader=leader, metadata=token)
+
+
+class Many(Case):
+    WAITERS = int(os.environ.get("MARTLET_WAITERS", "5000"))
+
+    def test_a_release_wakes_one(self):
+        """What a release costs does not grow with the queue: one waiter looks once, thousands sleep on."""
+        with Server() as server:
+            clients = [Client(server.address) for _ in range(5)]
+            self.addCleanup(lambda: [client.close() for client in clients])
+            first = clients[0]
+            first.grant(1000, 1)
+            held = first.call("Lock.Lock", name=b"n", lease=1)
+            method = api.METHODS["Lock.Lock"]
+            # The keys of one lease would be one claim: each waiter has its own, granted by the server.
+            waiters = [clients[n % 5].stub("Lock.Lock").future(method.request(name=b"n"), timeout=120) for n in range(self.WAITERS)]
+
+            def count():
+                return first.call("KV.Range", key=b"n/", range_end=b"n0", count_only=True).count
+            deadline = time.monotonic() + 90
+            while count() != self.WAITERS + 1:
+                self.assertLess(time.monotonic(), deadline, count())
+                time.sleep(0.1)
+            for _ in range(5):
+                keys = [kv.key for kv in first.call(
+                    "KV.Range", key=b"n/", range_end=b"n0", sort_order=1, sort_target=2, limit=2, keys_only=True).kvs]
+                before = self.reads(server)
+                first.call("Lock.Unlock", key=held.key)
+                deadline = time.monotonic() + 60
+                while not (done := [waiter for waiter in waiters if waiter.done()]):
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.01)
+                self.assertEqual(len(done), 1)
+                held = done[0].result()
+                self.assertEqual(held.key, keys[1])
+                waiters.remove(done[0])
+                self.assertLessEqual(self.reads(server) - before, 5)
+            # All others leave at once; nothing of them stays.
+            for waiter in waiters:
+                waiter.cancel()
+            deadline = time.monotonic() + 90
+            while count() != 1:
+                self.assertLess(time.monotonic(), deadline, count())
+                time.sleep(0.1)
+
+    @staticmethod
+    def reads(server):
+        with urllib.request.urlopen(server.url + "/metrics", timeout=20) as answer:
+            for line in answer:
+                if line.startswith(b"etcd_mvcc_range_total "):
+                    return float(line.split()[1])
+        raise AssertionError("no etcd_mvcc_range_total")
 
 
 class Restart(Case):

@@ -9,6 +9,7 @@ import re
 import os
 import select
 import socket
+import ssl
 import time
 import unittest
 
@@ -22,6 +23,7 @@ from harness.case import Case, SharedServer, run
 from harness.client import Client
 from harness.gateway import ROUTES, Conversation, Gateway, RandomJSON, b64, parse, plain
 from harness.server import Server
+from suites.tls import SecureServer, certificates
 
 SEED = int(os.environ.get("MARTLET_SEED", "1"))
 STEPS = int(os.environ.get("MARTLET_STEPS", "1800"))
@@ -684,6 +686,84 @@ class Own(SharedServer):
         self.assertLess(len(answer.body), len(text) / 3)
         refused = self.gateway.request("/metrics", method="GET", headers={"Accept-Encoding": "gzip;q=0"})
         self.assertNotIn("content-encoding", refused.headers)
+
+
+class OverTLS(Case):
+    """The same by HTTPS, with certificates on both sides."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.certificates = certificates()
+        cls.addClassCleanup(cls.certificates.close)
+        cls.server = SecureServer(cls.certificates).start()
+        cls.addClassCleanup(cls.server.close)
+
+    def context(self, name="good"):
+        context = ssl.create_default_context(cafile=self.certificates.path("ca1.crt"))
+        if name:
+            context.load_cert_chain(self.certificates.path(f"{name}.crt"), self.certificates.path(f"{name}.key"))
+        return context
+
+    def flags(self):
+        path = self.certificates.path
+        return ["--cacert", path("ca1.crt"), "--cert", path("good.crt"), "--key", path("good.key")]
+
+    def put(self, name):
+        with self.server.client() as client:
+            return client.put(name)
+
+    def test_requests_of_one_connection(self):
+        host, port = self.server.address.split(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=self.context())
+        self.addCleanup(connection.close)
+        value = b64(os.urandom(300_000))
+
+        def post(path, message):
+            connection.request("POST", path, json.dumps(message))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        self.assertEqual(post("/v3/kv/put", {"key": b64("k"), "value": value})[0], 200)
+        kept = connection.sock
+        self.assertEqual(post("/v3/kv/range", {"key": b64("k")})[1]["kvs"][0]["value"], value)
+        self.assertEqual(post("/v3/kv/range", {})[0], 400)
+        self.assertIs(connection.sock, kept)
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            stranger = http.client.HTTPSConnection(host, int(port), timeout=20, context=self.context(None))
+            stranger.request("POST", "/v3/kv/range", "{}")
+            stranger.getresponse()
+
+    def test_http2(self):
+        done = run(["curl", "-sS", "--http2", "-w", "%{http_version}", *self.flags(), "-d", json.dumps({"key": b64("h2"), "value": b64("v")}),
+                    self.server.url + "/v3/kv/put"], check=True)
+        self.assertTrue(done.stdout.endswith("2") and '"revision"' in done.stdout, done.stdout)
+
+    def watch(self, name, send, receive):
+        key = b64(name)
+        send({"create_request": {"key": key}})
+        self.assertTrue(receive()["result"]["created"])
+        for _ in range(3):
+            revision = self.put(name).header.revision
+            event = receive()["result"]["events"][0]
+            self.assertEqual((event["kv"]["key"], event["kv"]["mod_revision"]), (key, str(revision)))
+
+    def test_websocket(self):
+        address = f"wss://{self.server.address}/v3/watch"
+        ws = websocket.create_connection(address, timeout=20, sslopt={"context": self.context()})
+        self.watch(b"ws", lambda message: ws.send(json.dumps(message)), lambda: json.loads(ws.recv()))
+        # Messages larger than a record of TLS, both ways.
+        ws.send(json.dumps({"create_request": {"key": b64(b"x" * 200_000)}}))
+        self.assertTrue(json.loads(ws.recv())["result"]["created"])
+        with self.server.client() as client:
+            client.put(b"x" * 200_000, b"y" * 900_000)
+        self.assertEqual(len(json.loads(ws.recv())["result"]["events"][0]["kv"]["value"]), 1_200_000)
+        ws.close()
+        with self.assertRaises((ssl.SSLError, ConnectionError, websocket.WebSocketException)):
+            websocket.create_connection(address, timeout=20, sslopt={"context": self.context(None)}).recv()
+
+    def test_streams(self):
+        for way in ("--http1.1", "--http2"):
+            with Conversation(self.server.url + "/v3/watch", way, *self.flags()) as talk:
+                self.watch(b"stream" + way.encode(), talk.send, talk.next)
 
 
 class Switches(Case):

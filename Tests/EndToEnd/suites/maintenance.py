@@ -222,6 +222,54 @@ class Quota(Case):
             client.call("Maintenance.Alarm", action=2, memberID=0, alarm=2)
             client.put(b"a")
 
+    @unittest.skipUnless(IS_MARTLET, "etcd compares with its peers")
+    def test_the_initial_check_refuses_damage(self):
+        server = Server("--feature-gates=InitialCorruptCheck=true")
+        self.addCleanup(server.close)
+        server.start()
+        with Client(server.address) as client:
+            for number in range(50):
+                client.put(b"k%d" % number, b"marked value %d" % number)
+        server.stop()
+        server.start()
+        self.assertIn("initial corruption checking passed; no corruption", [entry["msg"] for entry in server.entries()])
+        server.stop()
+        damaged = 0
+        for file in (server.data_dir / "member/store").iterdir():
+            content = file.read_bytes()
+            at = content.find(b"marked value 25")
+            if file.suffix == ".seg" and at >= 0:
+                file.write_bytes(content[:at] + b"M" + content[at + 1:])
+                damaged += 1
+        self.assertEqual(damaged, 1)
+        server.spawn()
+        self.assertEqual(server.process.wait(20), 1)
+        server._reader.join(5)
+        self.assertIn("found damage at the initial corruption check", server.entries()[-1]["error"])
+
+    def test_alarms_without_a_name(self):
+        with Server() as server, Client(server.address) as client:
+            for number in (3, 77, -1, 2 ** 31 - 1):
+                for action in (0, 2):
+                    self.assertEqual(list(client.call("Maintenance.Alarm", action=action, memberID=5, alarm=number).alarms), [])
+            if not IS_MARTLET and peers.version(peers.server()) < (3, 6):
+                return  # Raising one ends that server.
+            for number in (3, 77, -1):
+                raised = client.call("Maintenance.Alarm", action=1, memberID=5, alarm=number).alarms
+                self.assertEqual([(a.memberID, a.alarm) for a in raised], [(5, number)])
+            # They are listed, and forbid nothing.
+            self.assertEqual(sorted(a.alarm for a in client.call("Maintenance.Alarm").alarms), [-1, 3, 77])
+            self.assertEqual([a.alarm for a in client.call("Maintenance.Alarm", alarm=77).alarms], [77])
+            client.put(b"a")
+            self.assertIn("memberID:5 alarm:77", client.status().errors)
+            server.restart()
+            with Client(server.address) as again:
+                self.assertEqual(sorted(a.alarm for a in again.call("Maintenance.Alarm").alarms), [-1, 3, 77])
+                for number in (3, 77, -1):
+                    again.call("Maintenance.Alarm", action=2, memberID=5, alarm=number)
+                self.assertEqual(list(again.call("Maintenance.Alarm").alarms), [])
+                self.assertEqual(list(again.status().errors), [])
+
 
 class Downgrade(Case):
     def ask(self, action, version=""):

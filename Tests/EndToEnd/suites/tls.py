@@ -224,6 +224,28 @@ class AgainstEtcd(TLSCase):
             [self.start("--client-cert-allowed-hostname", "a.right.example")] * 2
         self.compare(servers, {"right": {"name": "right"}, "wrong": {"name": "wrong"}}, ["wrong"])
 
+    def test_common_names(self):
+        """The clients' allowed names have no flag, only a place in a configuration file."""
+        self.certificates.leaf("allowed", common_name="allowed")
+        self.certificates.leaf("other", common_name="other")
+        path = self.certificates.path
+        servers = []
+        for binary in (peers.server(), peers.etcd() if peers.version(peers.etcd()) >= (3, 6) else peers.server()):
+            server = Server(binary=binary)
+            self.addCleanup(server.close)
+            own = dict(zip(*[iter(server.own_flags())] * 2))
+            text = {name[2:]: value.replace("http://" + server.address, "https://" + server.address) for name, value in own.items()}
+            text["client-transport-security"] = {
+                "cert-file": path("server.crt"), "key-file": path("server.key"), "trusted-ca-file": path("clients.crt"),
+                "client-cert-auth": True, "allowed-cn": ["allowed", "somebody"]}
+            file = server.work / "config.json"
+            file.write_text(json.dumps(text))
+            server.own_flags = lambda file=file: ["--config-file", str(file)]
+            servers.append(server.start())
+        outcomes = self.compare(servers, {"allowed": {"name": "allowed"}, "other": {"name": "other"}}, ["other"])
+        self.assertEqual(outcomes["allowed"][0], "served")
+        self.assertNotEqual(attempt(("127.0.0.1", servers[0].client_port), self.certificates, "other")[0], "served")
+
     def test_refusals_to_start(self):
         """What is wrong with the flags is said in the same words, with the same status."""
         c = self.certificates

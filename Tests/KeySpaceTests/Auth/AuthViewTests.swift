@@ -30,7 +30,7 @@ import Wire
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func restoresWhatWasStored(seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededRandom(seed: seed)
         let names = ["root", "a", "b", "c", ""]
         var view = AuthView()
         var stored = Stored()
@@ -83,14 +83,5 @@ import Wire
     @Test func aDamagedRecordIsAnError() {
         var view = AuthView()
         #expect(throws: ProtobufError.self) { try view.restore(bucket: .authUsers, key: [97], value: [0x0a, 0x20, 1]) }
-    }
-}
-
-private struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 29)
     }
 }

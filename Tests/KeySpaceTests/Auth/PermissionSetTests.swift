@@ -6,17 +6,6 @@ import Wire
 
 @testable import KeySpace
 
-private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 @Suite struct PermissionSetTests {
     /// All keys of up to two characters of three, in order: dense enough to tell every gap between permissions.
     private static let universe: [[UInt8]] = {
@@ -32,7 +21,7 @@ private struct Generator: RandomNumberGenerator {
 
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func agreesWithTheRules(seed: UInt64) {
-        var random = Generator(state: seed)
+        var random = SeededRandom(seed: seed)
         for _ in 0..<300 {
             let permissions = (0..<Int.random(in: 0...5, using: &random)).map { _ in
                 let key = Self.universe.randomElement(using: &random)!

@@ -198,10 +198,10 @@ struct InnerClient: Sendable {
         }
     }
 
-    /// A long walk over the index goes in slices, between which the loop serves others.
+    /// A long walk over the index goes in slices, between which the loop serves others, however many walks there are.
     private func walk(_ walk: Walk, _ completion: @escaping @Sendable (Result<FirstKey, CallError>) -> Void) {
         guard walk.answer.isReady else {
-            return loop.execute {
+            return loop.later {
                 walk.answer.cursor?.step()
                 self.walk(walk, completion)
             }

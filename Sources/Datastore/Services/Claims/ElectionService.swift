@@ -53,8 +53,13 @@ final class ResignMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             guard let leader = try LeaderKeyRequest(decoding: bytes).leader else { throw CallError.leaderMissing }
-            let request = ClaimRequests.resign([UInt8](leader.key), created: leader.revision)
-            InnerClient(node, call).txn(request) { call.answerHeader(of: $0) }
+            let (key, revision) = ([UInt8](leader.key), leader.revision)
+            let client = InnerClient(node, call)
+            // etcd makes a session first, as for every call of an election: without a lease it grants one.
+            client.lease(leader.lease) { lease in
+                if case .failure(let error) = lease { return call.fail(error.fromInside) }
+                client.txn(ClaimRequests.resign(key, created: revision)) { call.answerHeader(of: $0) }
+            }
         } catch {
             call.fail(CallError(anything: error))
         }
