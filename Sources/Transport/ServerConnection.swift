@@ -44,7 +44,9 @@ final class ServerConnection: ChannelDuplexHandler {
     /// Memory held by half-received messages, and by output that waits.
     @exclusivity(unchecked) var partialBytes = 0
     @exclusivity(unchecked) var queuedBytes = 0
-    var heldBytes: Int { partialBytes + queuedBytes }
+    /// What the socket has not taken, encrypted or not, while that is enough to stop the connection.
+    @exclusivity(unchecked) private var behindSocketBytes = 0
+    var heldBytes: Int { partialBytes + queuedBytes + behindSocketBytes }
     /// Calls that will be reset behind the end of their answer.
     @exclusivity(unchecked) var owedResets = 0
 
@@ -199,11 +201,20 @@ final class ServerConnection: ChannelDuplexHandler {
         }
         isFlushing = false
         guard !isGone else { return }
+        countBehindSocket(context)
         if holdsRead, context.channel.isWritable {
             holdsRead = false
             context.read()
         }
         closeIfDone(context)
+    }
+
+    private func countBehindSocket(_ context: ChannelHandlerContext) {
+        let isStuck = !context.channel.isWritable
+        guard isStuck || behindSocketBytes > 0 else { return }
+        let waiting = isStuck ? (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 : 0
+        loop.counters.queuedBytes.add(waiting - behindSocketBytes)
+        behindSocketBytes = waiting
     }
 
     /// Whether the channel still has bytes that the socket did not take.
@@ -263,6 +274,8 @@ final class ServerConnection: ChannelDuplexHandler {
         precondition(!isInSession, "a connection was torn down from inside its session")
         isGone = true
         closing = .closed
+        loop.counters.queuedBytes.add(-behindSocketBytes)
+        behindSocketBytes = 0
         keepaliveTask?.cancel()
         loop.batch {
             while firstCall != CallTable.none {

@@ -132,11 +132,18 @@ public final class ServerLoop: @unchecked Sendable {
     @inline(__always)
     private var heldBytes: Int { counters.queuedBytes.value &+ counters.receivedPartialBytes.value }
 
+    /// To be called where something is held outside of a batch.
+    func checkHeldBytes() { if heldBytes > heldBytesMax { batch {} } }
+
     /// Too much is held for peers that do not take, or do not finish what they began: whoever holds most must go.
     /// True if somebody went.
     private func relieve() -> Bool {
-        let heaviest = connections.values.max { $0.heldBytes < $1.heldBytes }
-        guard let heaviest, heaviest.heldBytes > 0 else { return false }
+        var heaviest: (any MemoryHolder)?
+        func weigh(_ holder: any MemoryHolder) { if holder.heldBytes > heaviest?.heldBytes ?? 0 { heaviest = holder } }
+        for connection in connections.values { weigh(connection) }
+        for connection in http1Connections.values { weigh(connection) }
+        for socket in webSockets.values { weigh(socket) }
+        guard let heaviest else { return false }
         counters.connectionsRejected.add(1)
         counters.connectionsCut.add(1)
         heaviest.cut()

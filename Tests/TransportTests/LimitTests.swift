@@ -48,6 +48,30 @@ import Wire
         #expect(test.loop.counters.queuedBytes.value == 0)
     }
 
+    /// Bodies of HTTP/1 requests that do not end count like anything else.
+    @Test func whoHoldsMostByHTTP1Goes() async throws {
+        let test = try await TestServer.start()
+        await test.onLoop { $0.heldBytesMax = 20 << 20 }
+        let peers = try (0..<5).map { _ in try RawPeer(port: test.port, timeoutSeconds: 5) }
+        let piece = [UInt8](repeating: 0x78, count: 1 << 20)
+        for (number, peer) in peers.enumerated() {
+            peer.send(Array("POST /describe HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n".utf8))
+            for _ in 0..<(2 * (number + 1)) where peer.send(piece) {}
+        }
+        try await test.until("one is cut") { $0.counters.connectionsCut.value > 0 }
+        #expect(await test.onLoop { $0.counters.receivedPartialBytes.value } <= 20 << 20)
+        // A whole body is given back with its answer.
+        let held = await test.onLoop { $0.counters.receivedPartialBytes.value }
+        let honest = try RawPeer(port: test.port)
+        honest.send(Array("POST /describe HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n".utf8) + piece)
+        #expect(honest.receive(until: " 1048576").hasPrefix("HTTP/1.1 200 "))
+        #expect(await test.onLoop { $0.counters.receivedPartialBytes.value } <= held)
+        await test.stop()
+        #expect(test.loop.counters.receivedPartialBytes.value == 0)
+        #expect(test.loop.counters.queuedBytes.value == 0)
+        withExtendedLifetime(peers) {}
+    }
+
     private final class Endless: BodySource {
         let onCancel: () -> Void
         init(_ onCancel: @escaping () -> Void) { self.onCancel = onCancel }

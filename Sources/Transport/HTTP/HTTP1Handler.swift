@@ -30,6 +30,9 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private var requestNumber: UInt64 = 0
     private weak var responder: HTTPResponder?
     fileprivate var queuedBytes = 0
+    /// Of the request's body, here or with who reads it.
+    private var receivedBytes = 0
+    private var isCut = false
     private var hasStarted = false
 
     init(
@@ -118,6 +121,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
                 return refuseBody(context)
             }
             body.append(contentsOf: part.readableBytesView)
+            accountBody(part.readableBytes)
+            loop.checkHeldBytes()
         case .end:
             isComplete = true
             bodyTimer?.cancel()
@@ -149,16 +154,19 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     private func endBody() {
         bodyTimer?.cancel()
         bodyTimer = nil
-        guard let stream = bodyStream else { return }
-        bodyStream = nil
-        stream.paused = false
-        stream.detach()
+        if let stream = bodyStream {
+            bodyStream = nil
+            stream.paused = false
+            stream.detach()
+        }
+        accountBody(-receivedBytes)
     }
 
     private func refuseBody(_ context: ChannelHandlerContext) {
         isRefused = true
         keepsAlive = false
         body = []
+        accountBody(-receivedBytes)
         respond(.error(413, "http: request body too large"))
     }
 
@@ -244,6 +252,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
         }
         let count = bytes.count
         queuedBytes += count
+        loop.counters.queuedBytes.add(count)
         loop.counters.bytesSent.add(count)
         let written = context.eventLoop.makePromise(of: Void.self)
         nonisolated(unsafe) let this = self
@@ -253,8 +262,10 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func wrote(_ count: Int) {
+        guard !isCut else { return }
         let wasHigh = queuedBytes >= TransportLimits.queuedLowBytes
         queuedBytes -= count
+        loop.counters.queuedBytes.add(-count)
         if wasHigh, queuedBytes < TransportLimits.queuedLowBytes { loop.batch { responder?.becameWritable() } }
     }
 
@@ -279,12 +290,29 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler {
 extension HTTP1Handler: HTTPBodySource {
     func setBodyPaused(_ isPaused: Bool) { headerGuard.setPaused(isPaused) }
 
-    /// One request at a time, whose reader has a limit: nothing to add up.
-    func accountBody(_ change: Int) { loop.counters.receivedPartialBytes.add(change) }
+    /// One request at a time, whose reader has a limit of its own.
+    func accountBody(_ change: Int) {
+        receivedBytes += change
+        loop.counters.receivedPartialBytes.add(change)
+    }
 
     func allowEndlessBody() {
         bodyTimer?.cancel()
         bodyTimer = nil
+    }
+}
+
+extension HTTP1Handler: MemoryHolder {
+    /// What waits in the channel, behind TLS too, is counted until it is written.
+    var heldBytes: Int { receivedBytes + queuedBytes }
+
+    func cut() {
+        guard !isCut, let context else { return }
+        isCut = true
+        loop.counters.queuedBytes.add(-queuedBytes)
+        queuedBytes = 0
+        gone()
+        context.close(promise: nil)
     }
 }
 

@@ -20,7 +20,10 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var messageBytes = 0
     private var isInMessage = false
     private var isClosing = false
+    private var isCut = false
     fileprivate private(set) var queuedBytes = 0
+    /// Of what the client has said, with who reads it.
+    private var receivedBytes = 0
 
     /// A frame, and a message of several, are no longer than a body may be.
     var frameBytesMax: Int { min(endpoint.configuration.httpBodyBytesMax, Int(UInt32.max)) }
@@ -134,6 +137,7 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         queuedBytes += count
+        loop.counters.queuedBytes.add(count)
         loop.counters.bytesSent.add(count)
         let written = context.eventLoop.makePromise(of: Void.self)
         nonisolated(unsafe) let this = self
@@ -142,8 +146,10 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func wrote(_ count: Int) {
+        guard !isCut else { return }
         let wasHigh = queuedBytes >= TransportLimits.queuedLowBytes
         queuedBytes -= count
+        loop.counters.queuedBytes.add(-count)
         if wasHigh, queuedBytes < TransportLimits.queuedLowBytes { loop.batch { responder?.becameWritable() } }
     }
 
@@ -176,8 +182,24 @@ final class WebSocketHandler: ChannelInboundHandler, RemovableChannelHandler {
 
 extension WebSocketHandler: HTTPBodySource {
     func setBodyPaused(_ isPaused: Bool) { headerGuard.setPaused(isPaused) }
-    func accountBody(_ change: Int) { loop.counters.receivedPartialBytes.add(change) }
+    func accountBody(_ change: Int) {
+        receivedBytes += change
+        loop.counters.receivedPartialBytes.add(change)
+    }
     func allowEndlessBody() {}
+}
+
+extension WebSocketHandler: MemoryHolder {
+    var heldBytes: Int { receivedBytes + queuedBytes }
+
+    func cut() {
+        guard !isCut, let context else { return }
+        isCut = true
+        loop.counters.queuedBytes.add(-queuedBytes)
+        queuedBytes = 0
+        gone()
+        context.close(promise: nil)
+    }
 }
 
 /// Makes messages of lines. A long line goes out in fragments as it comes.
