@@ -61,6 +61,8 @@ enum ServerLimits {
     static let snapshotPageBytes = 4096
     /// A snapshot whose client takes nothing for so long is aborted, because it holds back compaction.
     static let snapshotStallNanoseconds: UInt64 = 600_000_000_000
+    /// Requests of the gateway that may wait where `--max-concurrent-streams` is reached; more are refused.
+    static let gatewayCallsWaitingMax = 4096
     /// Answers of the gateway translated ahead of their reader; beyond, the call waits.
     static let gatewayOutputAheadBytes = 256 << 10
     /// Answers of the gateway up to this size go out whole and with their length, longer ones in pieces.

@@ -31,7 +31,7 @@ prepare_etcd_source() {
   local tree=$go_tests/gopath/src/go.etcd.io/etcd
   [[ ! -f $tree/.complete ]] || return 0
   local work=$go_tests/source line
-  rm -rf "$work" "$tree" "$go_tests/etcd-e2e.test"
+  rm -rf "$work" "$tree" "$go_tests"/etcd-e2e-*.test
   mkdir -p "$work/lists/partial" "$work/archives/partial" "${tree%/*}"
   : >"$work/status"
   # The archive that this system's own packages come from, as apt names it.

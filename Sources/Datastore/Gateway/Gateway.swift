@@ -20,6 +20,8 @@ final class Gateway: HTTPHandler {
 
     let services: LocalEndpoint
     let bodyBytesMax: Int
+    /// Places for calls; nil: as many as there are requests.
+    let streams: GatewayStreams?
     private let isAuthEnabled: @Sendable () -> Bool
     private let targets = Mutex<[String: Target]?>(nil)
 
@@ -32,6 +34,7 @@ final class Gateway: HTTPHandler {
     ) {
         services = LocalEndpoint(methods, configuration, observer: observer)
         bodyBytesMax = configuration.httpBodyBytesMax
+        streams = GatewayStreams(limit: configuration.concurrentStreamsMax)
         self.isAuthEnabled = isAuthEnabled
     }
 

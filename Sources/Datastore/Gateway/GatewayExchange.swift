@@ -17,6 +17,9 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
     private var refusal: CallError?
     private var call: LocalCall?
     private var deadline: UInt64?
+    /// Its place among the gateway's calls.
+    private var place = Place.none
+    private enum Place { case none, awaited, taken }
 
     // In: bytes not yet made into messages, of which so many were scanned.
     private let input = ByteSink(capacity: 512)
@@ -32,13 +35,17 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
     private var hasAnswer = false
     private var isStarted = false
     private var isBroken = false
-    private var isOver = false
+    private var isOver = false {
+        didSet { if isOver, !oldValue { giveUpPlace() } }
+    }
 
     init(_ gateway: Gateway, _ responder: HTTPResponder, _ body: HTTPBodyStream) {
         self.gateway = gateway
         self.responder = responder
         self.body = body
     }
+
+    var loop: ServerLoop { responder.eventLoop }
 
     private var isStreamingAnswer: Bool { target?.route.kind != .unary }
     private var isStreamingRequest: Bool { target?.route.kind == .bidirectional }
@@ -64,8 +71,44 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         responder.onWritable { self.call?.resumeOutput() }
         if isStreamingRequest {
             body.allowEndless()
-            start(call)
+            switch enter() {
+            case .entered: start(call)
+            case .waits: body.paused = true
+            case .refused: throw CallError.tooManyRequests
+            }
         }
+    }
+
+    // MARK: Its place
+
+    private func enter() -> GatewayStreams.Entry {
+        guard let streams = gateway.streams else { return .entered }
+        let entry = streams.enter(self)
+        switch entry {
+        case .entered: place = .taken
+        case .waits: place = .awaited
+        case .refused: break
+        }
+        return entry
+    }
+
+    /// There is a place now. Whoever has gone meanwhile gives it on.
+    func admitted() {
+        place = .taken
+        guard !isOver, let call else { return giveUpPlace() }
+        start(call)
+        if isStreamingRequest {
+            body.paused = false
+            takeMessages()
+        } else {
+            sendOnly(call)
+        }
+    }
+
+    private func giveUpPlace() {
+        guard place == .taken else { return }
+        place = .none
+        gateway.streams?.leave()
     }
 
     private func start(_ call: LocalCall) {
@@ -142,7 +185,20 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
             return responder.respond(GatewayError.response(CallError(.invalidArgument, error.message)))
         }
         forgetInput()
-        start(call)
+        switch enter() {
+        case .entered:
+            start(call)
+            sendOnly(call)
+        case .waits: break
+        case .refused:
+            isOver = true
+            self.call = nil
+            responder.respond(GatewayError.response(.tooManyRequests))
+        }
+    }
+
+    /// The one message of a call that takes one.
+    private func sendOnly(_ call: LocalCall) {
         call.send(message.bytes)
         message.clear(keeping: 4096)
     }
@@ -164,7 +220,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
 
     /// Sends the messages that are complete. One that cannot be read ends the client's side of the stream, as in etcd's gateway.
     private func takeMessages() {
-        guard let call, let target else { return }
+        guard place != .awaited, let call, let target else { return }
         var start = 0
         while !isInputOver, call.isAlive, !call.isInputBlocked, scanned < input.count {
             let rest = UnsafeRawBufferPointer(rebasing: input.bytes[scanned...])

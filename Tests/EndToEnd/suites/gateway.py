@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import ssl
+import subprocess
 import time
 import unittest
 
@@ -772,6 +773,35 @@ class Switches(Case):
             answer = Gateway(server.address).post("/v3/kv/range", {"key": b64("k")})
             self.assertEqual((answer.status, answer.body), (404, b"404 page not found\n"))
             self.assertEqual(Gateway(server.address).request("/health", method="GET").status, 200)
+
+    def test_stream_limit(self):
+        """All of the gateway's calls together may be as many as a connection's streams; the others wait, also those that give up."""
+        with Server("--max-concurrent-streams", "3") as server:
+            def ask(seconds):
+                done = run(["curl", "-sS", "-m", str(seconds), "-d", json.dumps({"key": b64("k")}), f"{server.url}/v3/kv/range"])
+                return done.returncode, done.stdout
+            talks = [Conversation(f"{server.url}/v3/watch", way) for way in ("--http1.1", "--http2-prior-knowledge", "--http1.1")]
+            for talk in talks[:2]:
+                talk.send({"create_request": {"key": b64("x")}})
+                talk.next()
+            self.assertEqual(ask(20)[0], 0)
+            talks[2].send({"create_request": {"key": b64("x")}})
+            talks[2].next()
+            for _ in range(2):
+                self.assertEqual(ask(0.5)[0], 28, "not in time")
+            late = subprocess.Popen(["curl", "-sS", "-m", "20", "-d", json.dumps({"key": b64("k")}), f"{server.url}/v3/kv/range"], stdout=subprocess.PIPE)
+            stream = Conversation(f"{server.url}/v3/watch", "--http2-prior-knowledge")
+            stream.send({"create_request": {"key": b64("y")}})
+            with self.assertRaises(subprocess.TimeoutExpired):
+                late.wait(0.3)
+            talks[0].close()
+            self.assertIn(b'"revision":"1"', late.communicate(timeout=20)[0])
+            # Its place goes to the stream, which has said already what it wants.
+            self.assertIn("created", json.dumps(stream.next()))
+            self.assertEqual(ask(0.5)[0], 28)
+            for talk in (*talks[1:], stream):
+                talk.close()
+            self.assertEqual(ask(20)[0], 0)
 
     def test_port_of_its_own(self):
         from harness.server import free_port
