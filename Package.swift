@@ -24,7 +24,7 @@ let package = Package(
         // bcrypt, in libxcrypt; part of every Debian.
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+        .systemLibrary(name: "CProtobufC", providers: [.apt(["libprotobuf-c-dev"])]),
         // Kubernetes' messages, from Sources/Decoder/Resources.
         .target(name: "CKubernetesSchema"),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
@@ -71,8 +71,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .executableTarget(name: "martlet", dependencies: ["Datastore"]),
         .target(
-            name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema", "CYAML"], exclude: ["Resources"],
-            linkerSettings: [.linkedLibrary(":libyaml.a")]),
+            name: "Decoder", dependencies: ["Wire", "CProtobufC", "CKubernetesSchema", "CYAML", "CShims"], exclude: ["Resources"],
+            linkerSettings: [.linkedLibrary(":libyaml.a"), .linkedLibrary(":libprotobuf-c.a")]),
         // Apart, so that who reads no encrypted values links no ciphers.
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
@@ -92,6 +92,9 @@ let package = Package(
             // A command is one task, whose parts stay on its thread.
             swiftSettings: [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
         .executableTarget(name: "martletctl", dependencies: ["Control"]),
+
+        // Measures the decoder: scripts/bench-decoder.
+        .executableTarget(name: "decoder-benchmark", dependencies: ["Decoder", "Wire"], path: "Sources/DecoderBenchmark"),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),

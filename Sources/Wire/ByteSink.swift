@@ -10,46 +10,58 @@ import Glibc
 /// sink that lives as long as its connection or log allocates only while it grows.
 public final class ByteSink {
     // Run-time exclusivity checks of these three cost 7 % of a small call, and cannot fail: nothing is inout.
-    @exclusivity(unchecked) public private(set) var base: UnsafeMutableRawPointer
-    @exclusivity(unchecked) public private(set) var count = 0
-    @exclusivity(unchecked) public private(set) var capacity: Int
+    // Other modules append byte by byte as well: what they inline sees the fields themselves.
+    @exclusivity(unchecked) @usableFromInline var memory: UnsafeMutableRawPointer
+    @exclusivity(unchecked) @usableFromInline var used = 0
+    @exclusivity(unchecked) @usableFromInline var size: Int
+
+    @inlinable
+    public var base: UnsafeMutableRawPointer { memory }
+    @inlinable
+    public var count: Int { used }
+    @inlinable
+    public var capacity: Int { size }
 
     public init(capacity: Int = 256) {
         precondition(capacity > 0)
-        base = .allocate(byteCount: capacity, alignment: 16)
-        self.capacity = capacity
+        memory = .allocate(byteCount: capacity, alignment: 16)
+        size = capacity
     }
 
-    deinit { free(base) }
+    deinit { free(memory) }
 
     /// Makes room for `extra` more bytes.
+    @inlinable
     @inline(__always)
     public func reserve(_ extra: Int) {
-        if capacity - count < extra { grow(extra) }
+        if size - used < extra { grow(extra) }
     }
 
     @inline(never)
-    private func grow(_ extra: Int) {
-        var wanted = capacity * 2
-        while wanted - count < extra { wanted *= 2 }
-        guard let moved = realloc(base, wanted) else { fatalError("out of memory: a buffer of \(wanted) bytes") }
-        base = moved
-        capacity = wanted
+    @usableFromInline
+    func grow(_ extra: Int) {
+        var wanted = size * 2
+        while wanted - used < extra { wanted *= 2 }
+        guard let moved = realloc(memory, wanted) else { fatalError("out of memory: a buffer of \(wanted) bytes") }
+        memory = moved
+        size = wanted
     }
 
+    @inlinable
     @inline(__always)
     public func append(byte: UInt8) {
         reserve(1)
-        base.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
-        count += 1
+        memory.storeBytes(of: byte, toByteOffset: used, as: UInt8.self)
+        used += 1
     }
 
+    @inlinable
     @inline(__always)
     public func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress, bytes.count > 0 else { return }
         reserve(bytes.count)
-        memcpy(base + count, source, bytes.count)
-        count += bytes.count
+        (memory + used).copyMemory(from: source, byteCount: bytes.count)
+        used += bytes.count
     }
 
     @inline(__always)
@@ -70,40 +82,40 @@ public final class ByteSink {
     @inline(__always)
     public func append(uninitializedCapacity length: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Int) rethrows {
         reserve(length)
-        let written = try body(UnsafeMutableRawBufferPointer(start: base + count, count: length))
+        let written = try body(UnsafeMutableRawBufferPointer(start: memory + used, count: length))
         precondition(written >= 0 && written <= length)
-        count += written
+        used += written
     }
 
     /// Appends zero bytes.
     public func append(zeros length: Int) {
         reserve(length)
-        memset(base + count, 0, length)
-        count += length
+        memset(memory + used, 0, length)
+        used += length
     }
 
     /// Forgets the content and keeps the memory; memory beyond `keeping` is given back, so that one large
     /// message does not stay allocated for good.
     public func clear(keeping limit: Int = .max) {
-        count = 0
-        if capacity > limit {
-            free(base)
-            capacity = max(limit, 16)
-            base = .allocate(byteCount: capacity, alignment: 16)
+        used = 0
+        if size > limit {
+            free(memory)
+            size = max(limit, 16)
+            memory = .allocate(byteCount: size, alignment: 16)
         }
     }
 
     /// Cuts the content to its first `length` bytes.
     public func truncate(to length: Int) {
-        precondition(length >= 0 && length <= count)
-        count = length
+        precondition(length >= 0 && length <= used)
+        used = length
     }
 
     /// For encoders that write through `base` after `reserve`.
     @inline(__always)
     func setCount(_ value: Int) {
-        assert(value <= capacity)
-        count = value
+        assert(value <= size)
+        used = value
     }
 
     /// Puts bytes in front of what begins at `offset`. They must not be this sink's own.
@@ -113,14 +125,14 @@ public final class ByteSink {
         reserve(bytes.count)
         memmove(base + offset + bytes.count, base + offset, count - offset)
         memcpy(base + offset, source, bytes.count)
-        count += bytes.count
+        used += bytes.count
     }
 
     /// Drops the first `length` bytes by moving the rest to the front.
     public func removeFirst(_ length: Int) {
         precondition(length >= 0 && length <= count)
         memmove(base, base + length, count - length)
-        count -= length
+        used -= length
     }
 
     /// The content; valid until the next mutation.

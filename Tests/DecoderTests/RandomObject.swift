@@ -83,27 +83,31 @@ struct RandomObjects {
         return (parts.sorted { $0.0 < $1.0 }.flatMap(\.1), members)
     }
 
+    private enum Content { case none, some, first }
+
     /// Whether a field gets content: one that never had any does, unless it lies too deep.
-    private mutating func hasContent(_ field: FieldPlan, _ plan: MessagePlan, depth: Int) -> Bool {
-        if depth > Self.depthMax { return false }
-        let isNew = covered.insert("\(plan.name) \(field.number)").inserted
-        return isNew || random.chance(depth < 4 ? 3 : 6)
+    private mutating func content(_ field: FieldPlan, _ plan: MessagePlan, depth: Int) -> Content {
+        if depth > Self.depthMax { return .none }
+        if covered.insert("\(plan.name) \(field.number)").inserted { return .first }
+        return random.chance(depth < 4 ? 3 : 6) ? .some : .none
     }
 
     /// - Returns: the member's value; nil if it is left out.
     private mutating func field(_ field: FieldPlan, _ plan: MessagePlan, depth: Int, to sink: ByteSink) -> String? {
         let number = Int(field.number)
-        let isFull = hasContent(field, plan, depth: depth)
+        let content = content(field, plan, depth: depth)
+        let isFull = content != .none
+        func maybeZero(_ of: Int) -> Bool { content != .first && random.chance(of) }
         let nothing = field.json == .always ? "null" : nil
         switch field.label {
         case .repeated:
             guard isFull else { return nothing }
             var elements: [String] = []
-            for _ in 0...random.below(3) { elements.append(value(field, depth: depth, isZero: random.chance(4), isShown: false, number, to: sink)) }
+            for _ in 0...random.below(3) { elements.append(value(field, depth: depth, isZero: maybeZero(4), isShown: false, number, to: sink)) }
             return "[" + elements.joined(separator: ",") + "]"
         case .map:
             guard isFull else { return nothing }
-            return map(field, depth: depth, to: sink)
+            return map(field, depth: depth, isFirst: content == .first, to: sink)
         case .single: break
         }
         switch field.wire {
@@ -114,7 +118,7 @@ struct RandomObjects {
             return nil
         case .pointer:
             guard isFull else { return nothing }
-            return value(field, depth: depth, isZero: random.chance(3), isShown: true, number, to: sink)
+            return value(field, depth: depth, isZero: maybeZero(3), isShown: true, number, to: sink)
         case .nilable:
             guard isFull else { return nothing }
             let isZero = field.kind == .bytes && field.json == .always && random.chance(3)
@@ -122,7 +126,7 @@ struct RandomObjects {
         }
     }
 
-    private mutating func map(_ field: FieldPlan, depth: Int, to sink: ByteSink) -> String {
+    private mutating func map(_ field: FieldPlan, depth: Int, isFirst: Bool, to sink: ByteSink) -> String {
         var keys: Set<String> = []
         for _ in 0...random.below(4) { keys.insert(text()) }
         let sorted = keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -133,8 +137,8 @@ struct RandomObjects {
             let entry = ByteSink()
             entry.always(1, key)
             var json = "null"
-            let isNil = valueField.kind == .bytes && random.chance(4)
-            if !isNil { json = value(valueField, depth: depth, isZero: random.chance(3), isShown: false, 2, to: entry) }
+            let isNil = valueField.kind == .bytes && !isFirst && random.chance(4)
+            if !isNil { json = value(valueField, depth: depth, isZero: !isFirst && random.chance(3), isShown: false, 2, to: entry) }
             sink.always(Int(field.number), entry.bytes)
             members.append(Self.quoted(key) + ":" + json)
         }
@@ -185,12 +189,11 @@ struct RandomObjects {
         }
         if isShown { return self.special(special, plan, depth: Self.depthMax + 1, isShown: true) }
         switch special {
-        case .time, .microtime, .rawjson, .rawext, .items, .schemaorarray, .schemaorstrings: return Made(json: "null")
+        case .time, .microtime, .rawjson, .rawext, .items, .schemaorarray, .schemaorstrings, .unknown: return Made(json: "null")
         case .duration: return Made(wire: [0x08, 0], json: "\"0s\"")
         case .intorstring: return Made(wire: [0x08, 0, 0x10, 0, 0x1a, 0], json: "0")
         case .quantity: return Made(wire: [0x0a, 1, UInt8(ascii: "0")], json: "\"0\"")
         case .schemaorbool: return Made(wire: [0x08, 0], json: "false")
-        case .unknown: preconditionFailure("the envelope is no field")
         }
     }
 
@@ -254,7 +257,16 @@ struct RandomObjects {
             } else {
                 json = value(plan.fields[0], depth: depth, isZero: false, isShown: true, 1, to: sink)
             }
-        case .unknown: preconditionFailure("the envelope is no field")
+        case .unknown:
+            covered.formUnion(["runtime.TypeMeta 1", "runtime.TypeMeta 2"])
+            json = raw(depth: 0)
+            sink.message(1) {
+                $0.always(1, "")
+                $0.always(2, "")
+            }
+            sink.always(2, json)
+            sink.always(3, "")
+            sink.always(4, "application/json")
         }
         return Made(wire: sink.array(), json: json)
     }

@@ -34,9 +34,12 @@ void martlet_return_memory(void);
 void martlet_heap(size_t *used, size_t *unused, size_t *mapped);
 
 /// Copies bytes of a JSON string up to the first one that needs a look; returns how many were copied. `to` must have room
-/// for `count` and may get up to 15 bytes behind those copied. `mask`: 1 control characters, quote and backslash; 2 `<`, `>`
+/// for `count` and 16 more: what stands there behind those copied is undefined. `mask`: 1 control characters, quote and backslash; 2 `<`, `>`
 /// and `&`; 4 all outside ASCII.
 size_t martlet_json_copy_plain(uint8_t *to, const uint8_t *from, size_t count, unsigned mask);
+
+/// How many bytes that would copy.
+size_t martlet_json_plain(const uint8_t *from, size_t count, unsigned mask);
 
 /// Keeps every page of the process in memory from the moment it is first touched. 0, or -1 and errno.
 int martlet_lock_memory(void);

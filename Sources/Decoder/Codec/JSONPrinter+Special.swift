@@ -3,6 +3,10 @@
 import CProtobufC
 import Wire
 
+enum RawContent {
+    static let json = "application/json"
+}
+
 extension JSONPrinter {
     /// Go's zero time: nothing on the wire, or the first second of the year 1.
     static func isZeroTime(_ value: MessageValue, _ plan: MessagePlan) -> Bool {
@@ -56,7 +60,12 @@ extension JSONPrinter {
             } else {
                 sink.append("null" as StaticString)
             }
-        case .unknown: preconditionFailure("the envelope is no field of an object")
+        case .unknown:
+            // In audit events alone: JSON as it came.
+            let contentType = value.bytes(plan.fields[3])
+            if contentType.isEmpty || contentType.elementsEqual(RawContent.json.utf8) { return appendRaw(value.bytes(plan.fields[1]), plan) }
+            warnings.add("content of type '\(String(decoding: contentType, as: UTF8.self))' is shown as base64")
+            sink.jsonBase64(value.bytes(plan.fields[1]))
         }
     }
 

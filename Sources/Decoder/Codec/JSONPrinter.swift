@@ -26,7 +26,7 @@ struct JSONPrinter {
     ///
     /// - Parameter head: the members that stand in front: `"kind":"Pod","apiVersion":"v1"`; nil for none.
     mutating func append(_ value: MessageValue, _ plan: MessagePlan, head: UnsafeRawBufferPointer? = nil) {
-        if let special = plan.special, special != .unknown { return append(value, plan, special) }
+        if let special = plan.special { return append(value, plan, special) }
         sink.append(byte: UInt8(ascii: "{"))
         if let head { sink.append(head) }
         let start = head == nil ? sink.count : -1
@@ -59,8 +59,7 @@ struct JSONPrinter {
 
     @inline(__always)
     private func key(_ field: FieldPlan, _ start: Int) {
-        if sink.count != start { sink.append(byte: UInt8(ascii: ",")) }
-        sink.append(field.key)
+        sink.append(sink.count == start ? UnsafeRawBufferPointer(rebasing: field.key[1...]) : field.key)
     }
 
     private func null(_ field: FieldPlan, _ start: Int) {

@@ -47,7 +47,11 @@ extension MessageBuilder {
             } else {
                 value.set(first, message: try message(node, first.plan))
             }
-        case .unknown: preconditionFailure("the envelope is no field of an object")
+        case .unknown:
+            value.set(first, message: try message(nil, first.plan))
+            if let node { value.set(plan.fields[1], bytes: document.bytes(node)) }
+            value.set(plan.fields[2], bytes: kept([]))
+            value.set(plan.fields[3], bytes: kept(Array((node == nil ? "" : RawContent.json).utf8)))
         }
     }
 }

@@ -22,7 +22,7 @@ struct MessageBuilder {
     /// - Parameter node: nil for a message that is written with nothing in it.
     mutating func message(_ node: Int?, _ plan: MessagePlan) throws(DecodingError) -> MessageValue {
         let node = node.flatMap { document.kind($0) == .null ? nil : $0 }
-        if let special = plan.special, special != .unknown {
+        if let special = plan.special {
             let value = MessageValue(arena.allocate(plan))
             try fill(value, node, plan, special)
             return value

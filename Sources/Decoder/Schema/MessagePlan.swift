@@ -52,7 +52,7 @@ struct FieldPlan {
     /// An absent field leaves nothing in JSON.
     let isSkippedWhenAbsent: Bool
     private let nameText: UnsafePointer<CChar>
-    /// `"jsonName":`
+    /// `,"jsonName":`
     let key: UnsafeRawBufferPointer
     /// The message of the field; for a map the entry's, whose second field is the value.
     let message: Unmanaged<MessagePlan>?
@@ -61,7 +61,7 @@ struct FieldPlan {
     var plan: MessagePlan { message.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0 } }
 
     var name: String { String(cString: nameText) }
-    var jsonName: String { String(decoding: UnsafeRawBufferPointer(rebasing: key[1..<key.count - 2]), as: UTF8.self) }
+    var jsonName: String { String(decoding: UnsafeRawBufferPointer(rebasing: key[2..<key.count - 2]), as: UTF8.self) }
 
     fileprivate init(
         number: UInt32, kind: FieldKind, label: FieldLabel, presence: (json: JSONPresence, wire: WirePresence), isInline: Bool, slot: Int,
@@ -311,7 +311,7 @@ enum PlanBuilder {
     }
 
     private static func key(_ name: String) -> UnsafeRawBufferPointer {
-        let bytes = Array("\"\(name)\":".utf8)
+        let bytes = Array(",\"\(name)\":".utf8)
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         memory.copyBytes(from: bytes)
         return UnsafeRawBufferPointer(memory)

@@ -27,19 +27,23 @@ enum JSONCompactor {
         /// A bit per level, the innermost lowest: an object's is set.
         var levels: UInt128 = 0
         var at = 0
-        sink.reserve(text.count + 16)
+        /// What was passed over since is as it shall be, and is copied at once.
+        var run = 0
+        sink.reserve(text.count)
         while at < text.count {
             let byte = text[at]
             if byte <= 0x20 {
-                guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { throw unexpected(state, at) }
+                guard JSONSyntax.isSpace(byte) else { throw unexpected(state, at) }
+                sink.append(UnsafeRawBufferPointer(rebasing: text[run..<at]))
                 at += 1
+                run = at
                 continue
             }
             switch state {
             case .value, .firstElement:
                 switch byte {
                 case UInt8(ascii: "\""):
-                    try string(text, &at, to: sink)
+                    try string(text, &at, &run, to: sink)
                     state = .separator
                 case UInt8(ascii: "{"), UInt8(ascii: "["):
                     guard depth < DecoderLimits.depthMax else {
@@ -48,38 +52,36 @@ enum JSONCompactor {
                     depth += 1
                     levels = levels << 1 | (byte == UInt8(ascii: "{") ? 1 : 0)
                     state = byte == UInt8(ascii: "{") ? .firstName : .firstElement
-                    sink.append(byte: byte)
                     at += 1
                 case UInt8(ascii: "]") where state == .firstElement:
                     depth -= 1
                     levels >>= 1
                     state = .separator
-                    sink.append(byte: byte)
                     at += 1
                 default:
-                    let start = at
                     switch byte {
                     case UInt8(ascii: "t"): try JSONSyntax.word("true", text, &at)
                     case UInt8(ascii: "f"): try JSONSyntax.word("false", text, &at)
                     case UInt8(ascii: "n"): try JSONSyntax.word("null", text, &at)
                     default: try JSONSyntax.number(text, &at)
                     }
-                    sink.append(UnsafeRawBufferPointer(rebasing: text[start..<at]))
                     state = .separator
                 }
             case .firstName, .name:
                 if byte == UInt8(ascii: "\"") {
-                    try string(text, &at, to: sink)
-                    while at < text.count, JSONSyntax.isSpace(text[at]) { at += 1 }
+                    try string(text, &at, &run, to: sink)
+                    if at < text.count, JSONSyntax.isSpace(text[at]) {
+                        sink.append(UnsafeRawBufferPointer(rebasing: text[run..<at]))
+                        while at < text.count, JSONSyntax.isSpace(text[at]) { at += 1 }
+                        run = at
+                    }
                     guard at < text.count, text[at] == UInt8(ascii: ":") else { throw DecodingError("a colon is missing", offset: at) }
-                    sink.append(byte: UInt8(ascii: ":"))
                     at += 1
                     state = .value
                 } else if byte == UInt8(ascii: "}"), state == .firstName {
                     depth -= 1
                     levels >>= 1
                     state = .separator
-                    sink.append(byte: byte)
                     at += 1
                 } else {
                     throw unexpected(state, at)
@@ -94,10 +96,10 @@ enum JSONCompactor {
                 } else {
                     throw unexpected(state, at, depth)
                 }
-                sink.append(byte: byte)
                 at += 1
             }
         }
+        sink.append(UnsafeRawBufferPointer(rebasing: text[run..<at]))
         guard state == .separator, depth == 0 else { throw DecodingError("the JSON text ends too early", offset: at) }
     }
 
@@ -109,46 +111,41 @@ enum JSONCompactor {
         }
     }
 
-    /// The text is valid inside its quotes, but its UTF-8 is not looked at: Go passes it on as well.
-    private static func string(_ text: UnsafeRawBufferPointer, _ at: inout Int, to sink: ByteSink) throws(DecodingError) {
+    /// Passes over a string. Its UTF-8 is not looked at: Go passes it on as it is.
+    private static func string(
+        _ text: UnsafeRawBufferPointer, _ at: inout Int, _ run: inout Int, to sink: ByteSink
+    ) throws(DecodingError) {
         let start = at
         let source = text.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self)
-        sink.append(byte: UInt8(ascii: "\""))
         at += 1
         while true {
-            at += sink.jsonPlain(source + at, text.count - at, .go)
+            at += martlet_json_plain(source + at, text.count - at, JSONEscaping.go.rawValue)
             guard at < text.count else { throw DecodingError("a string does not end", offset: start) }
             let byte = text[at]
             switch byte {
             case UInt8(ascii: "\""):
-                sink.append(byte: byte)
                 at += 1
                 return
-            case UInt8(ascii: "\\"):
-                let escape = at
-                try JSONSyntax.escape(text, &at, stringStart: start)
-                sink.append(UnsafeRawBufferPointer(rebasing: text[escape..<at]))
+            case UInt8(ascii: "\\"): try JSONSyntax.escape(text, &at, stringStart: start)
             case 0..<0x20: throw DecodingError("a control character in a string", offset: at)
-            case 0x80...: outsideASCII(text, &at, to: sink)
+            case 0x80...:
+                // U+2028 and U+2029 end lines in JavaScript.
+                if byte == 0xe2, at + 2 < text.count, text[at + 1] == 0x80, text[at + 2] & 0xfe == 0xa8 {
+                    sink.append(UnsafeRawBufferPointer(rebasing: text[run..<at]))
+                    sink.append(text[at + 2] == 0xa8 ? "\\u2028" as StaticString : "\\u2029")
+                    at += 3
+                    run = at
+                } else {
+                    at += 1
+                    while at < text.count, text[at] >= 0x80, text[at] != 0xe2 { at += 1 }
+                }
             default:
+                sink.append(UnsafeRawBufferPointer(rebasing: text[run..<at]))
                 sink.jsonEscape(byte)
                 at += 1
+                run = at
             }
         }
-    }
-
-    private static func outsideASCII(_ text: UnsafeRawBufferPointer, _ at: inout Int, to sink: ByteSink) {
-        let start = at
-        while at < text.count, text[at] >= 0x80 {
-            if text[at] == 0xe2, at + 2 < text.count, text[at + 1] == 0x80, text[at + 2] & 0xfe == 0xa8 {
-                sink.append(UnsafeRawBufferPointer(rebasing: text[start..<at]))
-                sink.append(text[at + 2] == 0xa8 ? "\\u2028" as StaticString : "\\u2029")
-                at += 3
-                return
-            }
-            at += 1
-        }
-        sink.append(UnsafeRawBufferPointer(rebasing: text[start..<at]))
     }
 }
 

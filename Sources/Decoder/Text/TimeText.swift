@@ -6,8 +6,8 @@ enum TimeText {
     /// Seconds of the year 1, Go's zero time.
     static let zeroSeconds: Int64 = -62_135_596_800
 
-    /// Appends `2006-01-02T15:04:05`, proleptic Gregorian; what lies outside years 0 to 9999 is cut to them.
-    private static func appendSeconds(_ seconds: Int64, to sink: ByteSink) {
+    /// Writes `"2006-01-02T15:04:05`, proleptic Gregorian; what lies outside years 0 to 9999 is cut to them. Returns what is behind it.
+    private static func write(_ seconds: Int64, to text: UnsafeMutablePointer<UInt8>) -> UnsafeMutablePointer<UInt8> {
         let seconds = min(max(seconds, -62_167_219_200), 253_402_300_799)
         var days = seconds / 86400
         var rest = seconds % 86400
@@ -25,50 +25,60 @@ enum TimeText {
         let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
         let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        append(year, 4, to: sink)
-        sink.append(byte: UInt8(ascii: "-"))
-        append(month, 2, to: sink)
-        sink.append(byte: UInt8(ascii: "-"))
-        append(day, 2, to: sink)
-        sink.append(byte: UInt8(ascii: "T"))
-        append(rest / 3600, 2, to: sink)
-        sink.append(byte: UInt8(ascii: ":"))
-        append(rest / 60 % 60, 2, to: sink)
-        sink.append(byte: UInt8(ascii: ":"))
-        append(rest % 60, 2, to: sink)
+        text[0] = UInt8(ascii: "\"")
+        two(year / 100, text + 1)
+        two(year % 100, text + 3)
+        text[5] = UInt8(ascii: "-")
+        two(month, text + 6)
+        text[8] = UInt8(ascii: "-")
+        two(day, text + 9)
+        text[11] = UInt8(ascii: "T")
+        two(rest / 3600, text + 12)
+        text[14] = UInt8(ascii: ":")
+        two(rest / 60 % 60, text + 15)
+        text[17] = UInt8(ascii: ":")
+        two(rest % 60, text + 18)
+        return text + 20
     }
 
-    private static func append(_ value: Int64, _ width: Int, to sink: ByteSink) {
-        var divisor: Int64 = 1
-        for _ in 1..<width { divisor *= 10 }
-        while divisor > 0 {
-            sink.append(byte: UInt8(ascii: "0") + UInt8(value / divisor % 10))
-            divisor /= 10
-        }
+    /// Two digits.
+    @inline(__always)
+    private static func two(_ value: Int64, _ text: UnsafeMutablePointer<UInt8>) {
+        let value = UInt32(truncatingIfNeeded: value)
+        text[0] = UInt8(truncatingIfNeeded: 48 + value / 10)
+        text[1] = UInt8(truncatingIfNeeded: 48 + value % 10)
     }
 
     /// `"2006-01-02T15:04:05Z"`, quoted.
     static func append(seconds: Int64, to sink: ByteSink) {
-        sink.append(byte: UInt8(ascii: "\""))
-        appendSeconds(seconds, to: sink)
-        sink.append("Z\"" as StaticString)
+        sink.append(uninitializedCapacity: 22) { buffer in
+            let end = write(seconds, to: buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+            end[0] = UInt8(ascii: "Z")
+            end[1] = UInt8(ascii: "\"")
+            return 22
+        }
     }
 
     /// With six decimals.
     static func append(seconds: Int64, nanoseconds: Int32, to sink: ByteSink) {
-        sink.append(byte: UInt8(ascii: "\""))
         var seconds = seconds
         var nanoseconds = Int64(nanoseconds)
-        seconds += nanoseconds / 1_000_000_000
-        nanoseconds %= 1_000_000_000
-        if nanoseconds < 0 {
+        while nanoseconds < 0 {
             nanoseconds += 1_000_000_000
-            seconds -= 1
+            seconds = seconds &- 1
         }
-        appendSeconds(seconds, to: sink)
-        sink.append(byte: UInt8(ascii: "."))
-        append(nanoseconds / 1000, 6, to: sink)
-        sink.append("Z\"" as StaticString)
+        seconds = seconds &+ nanoseconds / 1_000_000_000
+        let microseconds = nanoseconds % 1_000_000_000 / 1000
+        sink.append(uninitializedCapacity: 29) { buffer in
+            let end = write(seconds, to: buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+            end[0] = UInt8(ascii: ".")
+            two(microseconds / 10_000, end + 1)
+            two(microseconds / 100 % 100, end + 3)
+            two(microseconds % 100, end + 5)
+            end[7] = UInt8(ascii: "Z")
+            end[8] = UInt8(ascii: "\"")
+            return 29
+        }
     }
 
     /// Reads RFC 3339 with any offset and fraction; nil if it is none.

@@ -14,10 +14,19 @@ public enum JSONEscaping: UInt32, Sendable {
 
 extension ByteSink {
     /// A JSON string with its quotes.
-    @inline(__always)
     public func jsonString(_ text: UnsafeRawBufferPointer, _ escaping: JSONEscaping = .go) {
-        append(byte: UInt8(ascii: "\""))
-        jsonText(text, escaping)
+        let length = text.count
+        // Whole groups of sixteen are stored, and what was too much is overwritten.
+        reserve(length + 18)
+        let start = memory + used
+        start.storeBytes(of: UInt8(ascii: "\""), as: UInt8.self)
+        var copied = 0
+        if let source = text.baseAddress {
+            copied = martlet_json_copy_plain(
+                (start + 1).assumingMemoryBound(to: UInt8.self), source.assumingMemoryBound(to: UInt8.self), length, escaping.rawValue)
+        }
+        used += copied + 1
+        if copied < length { jsonText(UnsafeRawBufferPointer(rebasing: text[copied...]), escaping) }
         append(byte: UInt8(ascii: "\""))
     }
 
@@ -26,7 +35,11 @@ extension ByteSink {
         guard let source = text.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
         var at = 0
         while true {
-            at += jsonPlain(source + at, text.count - at, escaping)
+            let left = text.count - at
+            reserve(left + 16)
+            let copied = martlet_json_copy_plain((memory + used).assumingMemoryBound(to: UInt8.self), source + at, left, escaping.rawValue)
+            used += copied
+            at += copied
             if at == text.count { return }
             if text[at] < 0x80 {
                 jsonEscape(text[at])
@@ -35,16 +48,6 @@ extension ByteSink {
                 repeat { at += jsonScalar(text, at) } while at < text.count && text[at] >= 0x80
             }
         }
-    }
-
-    /// Appends characters up to the first one that needs escaping or a look; returns their bytes.
-    @inline(__always)
-    public func jsonPlain(_ source: UnsafePointer<UInt8>, _ length: Int, _ escaping: JSONEscaping) -> Int {
-        // Whole groups of sixteen are stored, and what was too much is overwritten.
-        reserve(length + 16)
-        let copied = martlet_json_copy_plain((base + count).assumingMemoryBound(to: UInt8.self), source, length, escaping.rawValue)
-        setCount(count + copied)
-        return copied
     }
 
     /// The inside of a JSON string, escaped as protobuf's writer does, or as Go's does with what it embeds.
