@@ -11,6 +11,7 @@ let package = Package(
         .library(name: "Datastore", targets: ["Datastore"]),
         .library(name: "Decoder", targets: ["Decoder"]),
         .library(name: "Client", targets: ["Client"]),
+        .executable(name: "martlet-decoder", targets: ["martlet-decoder"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -95,6 +96,12 @@ let package = Package(
 
         // Measures the decoder: scripts/bench-decoder.
         .executableTarget(name: "decoder-benchmark", dependencies: ["Decoder", "Wire"], path: "Sources/DecoderBenchmark"),
+        // What stores keep, read from their files.
+        .target(name: "Archive", dependencies: ["Wire", "Storage"]),
+        .target(
+            name: "DecoderCommands",
+            dependencies: ["Wire", "Storage", "Archive", "Decoder", "DecoderEncryption", "CommandLineTools"]),
+        .executableTarget(name: "martlet-decoder", dependencies: ["DecoderCommands"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
@@ -108,6 +115,9 @@ let package = Package(
         .testTarget(name: "ClientTests", dependencies: ["Client"]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"], exclude: ["Auth/Samples"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
+        .testTarget(name: "ArchiveTests", dependencies: ["Archive", "Storage", "StorageSimulation", "Wire"]),
+        .testTarget(
+            name: "DecoderCommandsTests", dependencies: ["DecoderCommands", "CommandLineTools", "Archive", "Storage", "StorageSimulation", "Wire"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
         .testTarget(name: "DecoderEncryptionTests", dependencies: ["DecoderEncryption"], exclude: ["Vectors"]),
     ],

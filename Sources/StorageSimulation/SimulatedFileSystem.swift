@@ -261,6 +261,7 @@ public final class SimulatedFileSystem: FileSystem {
     public func list(_ directory: String) throws(StorageError) -> [String] {
         try begin(.list, directory)
         let node = try find(directory)
+        guard node.isDirectory else { throw StorageError(.list, directory, errno: ENOTDIR) }
         return state.withLock { _ in node.entries.keys.sorted() }
     }
 

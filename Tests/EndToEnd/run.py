@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 
 #: Quick and basic ones first: what fails there explains what fails later.
 ORDER = ["launch", "configfile", "http", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "hostile", "etcdctl", "library",
-         "auth", "tokens", "allocations", "differential", "histories", "crash", "replay", "snapshot", "disk", "kubernetes"]
+         "auth", "tokens", "decoder", "allocations", "differential", "histories", "crash", "replay", "snapshot", "disk", "kubernetes"]
 
 
 class Result(unittest.TestResult):

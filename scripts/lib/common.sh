@@ -47,19 +47,24 @@ need_swift() {
   [[ $(printf '%s\n' 6.3 "$version" | sort -V | head -n1) == 6.3 ]] || die "Swift $version is too old: 6.3 or later is needed"
 }
 
-# Builds the server for use; prints nothing when there is nothing to do. The path is left in $server.
-build_server() {
+# Builds an executable for use; prints nothing when there is nothing to do.
+build_product() { # NAME
   need_swift
   local log=$repository/.build/release-build.log
   mkdir -p "$repository/.build"
-  [[ -x $repository/.build/release/martlet ]] || say "building martlet (some minutes the first time)"
+  [[ -x $repository/.build/release/$1 ]] || say "building $1 (some minutes the first time)"
   # Run-time checks of exclusive access stay on in debug builds, where the tests run; on the request path they are
   # a twentieth of a call and two thirds of a watch event's fan-out.
   if ! swift build --package-path "$repository" -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked \
-    --product martlet >"$log" 2>&1; then
+    --product "$1" >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     die "the build failed (all of its output: $log)"
   fi
+}
+
+# Builds the server for use. The path is left in $server.
+build_server() {
+  build_product martlet
   server=$repository/.build/release/martlet
 }
 

@@ -20,17 +20,21 @@ public final class BoltFile: Sendable {
 
     /// Opens a file for reading, without locking it.
     ///
+    /// - Parameter toleratesTruncation: opens a file that is shorter than its meta page says; what is missing is an error
+    ///   where it is met.
     /// - Throws: `noValidMeta`, `truncated` (shorter than its meta page says) or `disk`.
-    public convenience init(opening path: String, in fileSystem: any FileSystem) throws(BoltError) {
+    public convenience init(
+        opening path: String, in fileSystem: any FileSystem, toleratesTruncation: Bool = false
+    ) throws(BoltError) {
         let file: any File
         do { file = try fileSystem.open(path, .readOnly) } catch { throw BoltError(.disk(error), path: path) }
-        do { try self.init(file) } catch {
+        do { try self.init(file, toleratesTruncation: toleratesTruncation) } catch {
             file.close()
             throw error
         }
     }
 
-    init(_ file: any File) throws(BoltError) {
+    init(_ file: any File, toleratesTruncation: Bool = false) throws(BoltError) {
         self.file = file
         path = file.path
         do { fileSize = try file.size() } catch { throw BoltError(.disk(error), path: file.path) }
@@ -38,7 +42,7 @@ public final class BoltFile: Sendable {
             throw BoltError(.noValidMeta, path: file.path, "\(fileSize) bytes")
         }
         self.meta = meta
-        guard fileSize >= meta.size else {
+        guard fileSize >= meta.size || toleratesTruncation else {
             throw BoltError(
                 .truncated, path: path, offset: fileSize,
                 "\(fileSize) bytes, \(meta.highWater) pages of \(meta.pageSize) need \(meta.size)")
@@ -51,6 +55,15 @@ public final class BoltFile: Sendable {
     public var root: BoltBucket { BoltBucket(file: self, root: .page(meta.root), sequence: meta.rootSequence, nesting: 0) }
 
     // MARK: Meta pages
+
+    /// The meta page that is in force now: another one than `meta` if somebody has written to the file since it was opened.
+    public func currentMeta() throws(BoltError) -> BoltMeta? {
+        do { return try BoltFile.findMeta(file, try file.size()) } catch let error as StorageError {
+            throw BoltError(.disk(error), path: path)
+        } catch {
+            throw error as! BoltError
+        }
+    }
 
     private static func findMeta(_ file: any File, _ size: UInt64) throws(BoltError) -> BoltMeta? {
         let first = try readMeta(file, at: 0, size)

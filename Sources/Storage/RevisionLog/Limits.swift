@@ -14,6 +14,10 @@ enum RevisionLogLimits {
     /// A checkpoint is synced piece by piece, so that its end does not flood the disk.
     static let checkpointSyncStep: UInt64 = 8 << 20
     static let manifestBytes = 16 << 20
+    /// A reader without a lock tries so often to open what one manifest names.
+    static let readerAttempts = 10
+    /// What such a reader looks at of a checkpoint.
+    static let checkpointHeadBytes = 64
     /// Records that a garbage collection handles between two calls of its owner.
     static let collectionBatch = 512
     /// Segment numbers: 2^12 chunks of 2^12; at 64 MiB each more than a petabyte of writes.

@@ -95,3 +95,10 @@ def version(binary):
 def is_martlet(binary):
     text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20).stdout
     return "martlet" in text.lower()
+
+
+def decoder():
+    """martlet-decoder: beside the server under test, or in the build."""
+    beside = os.environ.get("MARTLET_BIN") and pathlib.Path(os.environ["MARTLET_BIN"]).parent / "martlet-decoder"
+    return _first(os.environ.get("MARTLET_DECODER_BIN"), beside,
+                  REPOSITORY / ".build/release/martlet-decoder", REPOSITORY / ".build/debug/martlet-decoder")
