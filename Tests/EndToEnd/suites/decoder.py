@@ -41,6 +41,11 @@ def text(*arguments, **options):
     return tool(*arguments, **options).stdout.decode()
 
 
+def setUpModule():
+    if not peers.decoder():
+        raise unittest.SkipTest("martlet-decoder is not built")
+
+
 class Model:
     """All writes in order, and what follows from them."""
 
