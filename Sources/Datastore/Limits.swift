@@ -49,6 +49,10 @@ enum ServerLimits {
     static let claimsMax = 100_000
     /// TTL of the lease that is granted to a Lock or Campaign without one (etcd's session default).
     static let claimLeaseSeconds: Int64 = 60
+    /// Clients that are counted by name, agent and address. Later ones are counted together as `other`.
+    static let clientsCountedMax = 512
+    /// Watch streams with a backlog that are told of, for each event loop.
+    static let slowStreamsMax = 16
     /// Snapshot streams at a time, a thread each. Beyond: `etcdserver: too many requests`.
     static let snapshotsInFlightMax = 8
     /// Bytes of a snapshot made ahead of its call's event loop; then its thread waits.

@@ -10,7 +10,12 @@ import Wire
 final class LoopContext: @unchecked Sendable {
     // Unchecked: every stored variable is used on the event loop only.
     let index: Int
-    private let metrics: NodeMetrics
+    let metrics: NodeMetrics
+    /// What its clients read and watch.
+    let traffic = ResourceTraffic()
+    let times: ReadTimes
+    /// When the last range was answered: the next one of the same batch began then.
+    var lastRangeEnd: UInt64 = 0
     /// For answers that must be whole before they are sent.
     let scratch = ByteSink(capacity: 4096)
     private var proposals: [Proposal] = []
@@ -28,6 +33,7 @@ final class LoopContext: @unchecked Sendable {
     init(index: Int, metrics: NodeMetrics) {
         self.index = index
         self.metrics = metrics
+        times = ReadTimes(metrics.server, metrics.registry)
         lastUnary = metrics.server.clientRequests.series("unary", "unknown")
         lastStream = metrics.server.clientRequests.series("stream", "unknown")
     }

@@ -67,6 +67,8 @@ final class Node: Sendable {
     let tokens: AuthTokens
     let metrics: NodeMetrics
     let log: Log
+    let resources: ResourceStatistics
+    let clients: ClientStatistics
     /// By index of the event loop.
     let loops: [LoopContext]
     private let serverLoops: [ServerLoop]
@@ -89,6 +91,9 @@ final class Node: Sendable {
         self.metrics = metrics
         self.log = log
         self.loops = loops
+        resources = ResourceStatistics(
+            keySpace.store, traffic: loops.map(\.traffic), seriesMax: configuration.monitoring.resourceSeriesMax)
+        clients = ClientStatistics(loopCount: loops.count, seriesMax: configuration.monitoring.clientSeriesMax)
     }
 
     func serverLoop(_ index: Int) -> ServerLoop { serverLoops[index] }

@@ -52,6 +52,17 @@ public struct Histogram: @unchecked Sendable {  // the pointers lead to atomic c
         observe(ticks: nanosecondsPerTick == 1 ? nanoseconds : nanoseconds / nanosecondsPerTick)
     }
 
+    /// Counts `count` events that took this long together, as if each had taken the same.
+    public func observe(nanoseconds: UInt64, over count: UInt64) {
+        guard count > 0 else { return }
+        let ticks = nanoseconds / nanosecondsPerTick
+        let each = ticks / count
+        var bucket = 0
+        while bucket < boundCount && each > bounds[bucket] { bucket &+= 1 }
+        cells[1 &+ bucket].wrappingAdd(count, ordering: .relaxed)
+        cells[0].wrappingAdd(ticks, ordering: .relaxed)
+    }
+
     /// Counts a plain value.
     @inlinable @inline(__always)
     public func observe(_ value: UInt64) { observe(ticks: value) }

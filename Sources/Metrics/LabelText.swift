@@ -34,3 +34,9 @@ func appendEscaped(_ text: String, quotes: Bool, to bytes: inout [UInt8]) {
         }
     }
 }
+
+/// A label value cut to what is kept of it.
+func boundedLabelValue(_ value: String) -> String {
+    let maximum = MetricsLimits.labelValueBytesMaximum
+    return value.utf8.count <= maximum ? value : String(decoding: value.utf8.prefix(maximum), as: UTF8.self)
+}

@@ -96,7 +96,7 @@ public final class Registry: Sendable {
         return Vector(labels: labels) { family.resolve($0) }
     }
 
-    private func insert(_ family: any Family) {
+    func insert(_ family: any Family) {
         precondition(isMetricName(family.name), "not a metric name: \(family.name)")
         state.withLock { state in
             precondition(state.families.count < MetricsLimits.familiesMaximum, "too many metric families")

@@ -102,7 +102,7 @@ final class VectorFamily<Handle: Series>: Family {
     var kind: MetricKind { Handle.kind }
 
     func resolve(_ values: [String]) -> Handle {
-        let values = values.map(Self.bounded)
+        let values = values.map(boundedLabelValue)
         return state.withLock { state in
             if let handle = state.index[values] { return handle }
             if state.index.count >= seriesMaximum {
@@ -126,11 +126,6 @@ final class VectorFamily<Handle: Series>: Family {
         let position = state.sorted.firstIndex { sortedValues.lexicographicallyPrecedes($0.sortedValues) }
         state.sorted.insert(entry, at: position ?? state.sorted.count)
         return handle
-    }
-
-    private static func bounded(_ value: String) -> String {
-        let maximum = MetricsLimits.labelValueBytesMaximum
-        return value.utf8.count <= maximum ? value : String(decoding: value.utf8.prefix(maximum), as: UTF8.self)
     }
 
     func write(_ writer: inout ExpositionWriter) {

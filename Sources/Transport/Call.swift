@@ -65,6 +65,22 @@ public struct Call: Hashable, Sendable {
     /// Monotonic nanoseconds (CLOCK_MONOTONIC), `.max` without a deadline.
     public var deadline: UInt64 { found()?.pointee.deadline ?? .max }
 
+    /// Monotonic nanoseconds of the batch in which the call came; 0 for a stale handle.
+    public var startedAt: UInt64 { found()?.pointee.startedAt ?? 0 }
+
+    /// A number of the observer's for whoever calls; 0: not yet known. A call begins with its connection's.
+    public var client: UInt32 {
+        get { found()?.pointee.client ?? 0 }
+        nonmutating set { found()?.pointee.client = newValue }
+    }
+
+    /// The same for all calls of the connection that come after this one. Calls from inside this process have none.
+    public func keepClient(_ client: UInt32) {
+        guard let slot = found() else { return }
+        slot.pointee.client = client
+        slot.pointee.connection?._withUnsafeGuaranteedRef { $0.client = client }
+    }
+
     /// State of the handler for this call; released when the call has ended.
     public var userData: AnyObject? {
         get { found()?.pointee.userData }

@@ -75,6 +75,10 @@ struct CallSlot {
     /// Position in the loop's heap, or -1.
     var heapIndex: Int32 = -1
     var status: StatusCode = .ok
+    /// Monotonic nanoseconds of the batch in which the call came.
+    var startedAt: UInt64 = 0
+    /// What the observer calls the client; 0: not yet known.
+    var client: UInt32 = 0
 
     var input = InputBuffer()
     /// The complete request message of a unary call, inside `input` or the read being parsed.

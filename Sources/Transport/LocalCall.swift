@@ -107,6 +107,8 @@ public final class LocalCall {
             slot.pointee.flags.insert([.headDone, .alive, .isPOST, .isGRPC])
             loop.counters.callsStarted.add(1)
             loop.counters.callsOpen.add(1)
+            slot.pointee.startedAt = loop.now
+            slot.pointee.client = 0
             endpoint.observer?.callStarted(method: method, call)
             if let timeout {
                 let deadline = loop.now + min(timeout, TransportLimits.deadlineNanosecondsMax)
@@ -141,7 +143,8 @@ public final class LocalCall {
                 return end(slot, .resourceExhausted, text, telling: .failed(.resourceExhausted))
             }
             loop.counters.messagesReceived.add(1)
-            endpoint.observer?.messageReceived(method: method, bytes: bytes.count)
+            endpoint.observer?.messageReceived(
+                method: method, bytes: bytes.count, CallOrigin(loop: loop.index, client: slot.pointee.client))
             slot.pointee.flags.insert(.delivered)
             handler.message(call, bytes)
         }
@@ -192,7 +195,7 @@ public final class LocalCall {
         loop.noteArena(index, slot)
         queued(slot, range.count)
         loop.counters.messagesSent.add(1)
-        endpoint.observer?.messageSent(method: method, bytes: length)
+        endpoint.observer?.messageSent(method: method, bytes: length, CallOrigin(loop: loop.index, client: slot.pointee.client))
         loop.markDirty(local: self)
         return true
     }

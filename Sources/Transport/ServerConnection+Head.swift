@@ -279,6 +279,8 @@ extension ServerConnection {
         loop.counters.callsOpen.add(1)
         let method = Int(slot.pointee.method)
         let call = Call(loop, index, slot.pointee.generation)
+        slot.pointee.startedAt = loop.now
+        slot.pointee.client = client
         endpoint.observer?.callStarted(method: method, call)
         if slot.pointee.deadline != .max {
             if slot.pointee.deadline <= loop.now {

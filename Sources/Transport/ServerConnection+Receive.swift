@@ -181,7 +181,8 @@ extension ServerConnection {
             }
             offset += Self.frameHeaderBytes + length
             loop.counters.messagesReceived.add(1)
-            endpoint.observer?.messageReceived(method: method, bytes: format == 0 ? length : inflated.count)
+            endpoint.observer?.messageReceived(
+                method: method, bytes: format == 0 ? length : inflated.count, CallOrigin(loop: loop.index, client: slot.pointee.client))
             if isStream {
                 if format == 0 {
                     endpoint.handlers[method].message(call, message)

@@ -31,7 +31,8 @@ extension ServerConnection {
         loop.noteArena(index, slot)
         queued(slot, range.count)
         loop.counters.messagesSent.add(1)
-        endpoint.observer?.messageSent(method: Int(slot.pointee.method), bytes: length)
+        endpoint.observer?.messageSent(
+            method: Int(slot.pointee.method), bytes: length, CallOrigin(loop: loop.index, client: slot.pointee.client))
         startOrResume(index, slot)
         return true
     }

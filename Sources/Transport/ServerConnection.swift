@@ -30,6 +30,9 @@ final class ServerConnection: ChannelDuplexHandler {
     @exclusivity(unchecked) private var isFlushing = false
     @exclusivity(unchecked) private var isGone = false
 
+    /// What the observer calls the client at the other end; 0: not yet known.
+    @exclusivity(unchecked) var client: UInt32 = 0
+
     /// Calls of this connection, a list through their slots.
     @exclusivity(unchecked) var firstCall = CallTable.none
     @exclusivity(unchecked) var openCalls = 0

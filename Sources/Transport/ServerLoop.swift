@@ -79,6 +79,10 @@ public final class ServerLoop: @unchecked Sendable {
 
     // MARK: Batches
 
+    /// Monotonic nanoseconds at the start of the running batch: when what is being handled had come. On the loop only.
+    @inline(__always)
+    public var batchBegan: UInt64 { now }
+
     /// Runs `body` with output collected, and sends it afterwards. Nested batches belong to the outer one.
     @inline(__always)
     func batch(_ body: () -> Void) {

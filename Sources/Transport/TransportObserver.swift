@@ -3,20 +3,34 @@
 import Synchronization
 import Wire
 
+/// Where a message belongs.
+public struct CallOrigin: Sendable {
+    /// The event loop, by number.
+    public let loop: Int
+    /// What the observer called the client when the call started; see `Call.client`.
+    public let client: UInt32
+
+    @inline(__always)
+    init(loop: Int, client: UInt32) {
+        self.loop = loop
+        self.client = client
+    }
+}
+
 /// Told of every call as it happens, on the call's event loop. A server without an observer pays nothing.
 public protocol TransportObserver: AnyObject, Sendable {
     /// `method` is the position of the method in its `MethodTable`.
     func callStarted(method: Int, _ call: Call)
     func callFinished(method: Int, _ call: Call, code: StatusCode)
-    func messageReceived(method: Int, bytes: Int)
-    func messageSent(method: Int, bytes: Int)
+    func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin)
+    func messageSent(method: Int, bytes: Int, _ origin: CallOrigin)
 }
 
 extension TransportObserver {
     public func callStarted(method: Int, _ call: Call) {}
     public func callFinished(method: Int, _ call: Call, code: StatusCode) {}
-    public func messageReceived(method: Int, bytes: Int) {}
-    public func messageSent(method: Int, bytes: Int) {}
+    public func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {}
+    public func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) {}
 }
 
 /// A number that one thread changes and any thread reads: a plain load and store, no locked instruction.

@@ -230,8 +230,8 @@ import Wire
             let events = Mutex<[String]>([])
             func callStarted(method: Int, _ call: Call) { events.withLock { $0.append("start \(method)") } }
             func callFinished(method: Int, _ call: Call, code: StatusCode) { events.withLock { $0.append("finish \(method) \(code.name)") } }
-            func messageReceived(method: Int, bytes: Int) { events.withLock { $0.append("in \(bytes)") } }
-            func messageSent(method: Int, bytes: Int) { events.withLock { $0.append("out \(bytes)") } }
+            func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) { events.withLock { $0.append("in \(bytes)") } }
+            func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) { events.withLock { $0.append("out \(bytes)") } }
         }
         let observer = Counting()
         let test = try await TestServer.start(observer: observer)

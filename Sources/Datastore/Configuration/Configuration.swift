@@ -51,6 +51,7 @@ public struct Configuration: Sendable, Equatable {
     public let servesProfiles: Bool
     /// Whether gRPC handling times are measured.
     public let metricsAreExtensive: Bool
+    public let monitoring: MonitoringSettings
     public let logging: LogSettings
     public let tracing: TraceExport
     public let warningApplyDuration: Nanoseconds
@@ -62,6 +63,15 @@ public struct Configuration: Sendable, Equatable {
 
     /// Lines about the configuration, to be logged in this order when there is a logger.
     public let deferredLines: [DeferredLogLine]
+}
+
+/// What is counted by resource and by client.
+public struct MonitoringSettings: Sendable, Equatable {
+    /// What keys of resources begin with.
+    public let resourcePrefixes: [String]
+    /// Resources and clients with series of their own.
+    public let resourceSeriesMax: Int
+    public let clientSeriesMax: Int
 }
 
 /// Raft's clock and log.

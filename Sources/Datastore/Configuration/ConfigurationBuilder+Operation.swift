@@ -31,6 +31,13 @@ extension ConfigurationBuilder {
         return try LogRotation(values.string("log-rotation-config-json"))
     }
 
+    func monitoringSettings() -> MonitoringSettings {
+        let prefixes = values.string("resource-prefixes").split(separator: ",").map { $0.filter { $0 != " " } }
+        return MonitoringSettings(
+            resourcePrefixes: prefixes.filter { !$0.isEmpty }, resourceSeriesMax: Int(values.unsigned("resource-metrics-max")),
+            clientSeriesMax: Int(values.unsigned("client-metrics-max")))
+    }
+
     func traceExport() throws(ConfigurationError) -> TraceExport {
         let isEnabled = values.boolean("enable-distributed-tracing")
         let rate = values.signed("distributed-tracing-sampling-rate")

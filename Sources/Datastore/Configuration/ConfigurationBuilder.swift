@@ -77,6 +77,7 @@ struct ConfigurationBuilder {
             features: features,
             servesProfiles: values.boolean("enable-pprof") || logging.level == .debug,
             metricsAreExtensive: values.string("metrics") == "extensive",
+            monitoring: monitoringSettings(),
             logging: logging,
             tracing: tracing,
             warningApplyDuration: values.duration("warning-apply-duration"),

@@ -86,6 +86,7 @@ extension ConsensusLoop {
                 node.clusterVersionChanged(from: versionBefore, to: version)
             }
             let took = monotonicNow() - began
+            times.observe(request.kind, succeeded: outcome.isSuccess, took: took, waited: waiter.map { began &+ took &- $0.start })
             if took > slowApplyNanoseconds { warnSlowApply(took, request, outcome, size: (sink?.count ?? 0) - offset) }
             if case .exceededQuota = outcome { node.space.raise(node) {} }
             if request.kind == .downgradeInfoSet, node.keySpace.cluster.current.downgradeEnabled { wantsSnapshot = true }

@@ -9,9 +9,11 @@ import Wire
 extension ConsensusLoop {
     func adopt(_ state: SoftState) {
         let metrics = node.metrics.server
+        // Not compared with what the loops see: that may have been published before this state came.
+        if state.leader != seenLeader, state.leader != .none { metrics.leaderChangesSeen.increment() }
+        seenLeader = state.leader
         if state.leader != node.consensus.leader {
             if state.leader != .none {
-                metrics.leaderChangesSeen.increment()
                 // Who asked the leader before asks nobody now; reads that wait for any leader go on waiting.
                 for read in reads.failAll() { fail(read, .leaderChanged) }
             }

@@ -67,6 +67,11 @@ extension ConsensusLoop {
             if change.kind == .remove, raft.configurationState.voters == [change.member] { throw CallError.notEnoughStartedMembers }
             try node.keySpace.apply(change, entry: entry)
             say(change, former)
+            node.metrics.knownPeers.set(
+                local: node.memberID.rawValue, remote: change.member.rawValue, known: change.kind != .remove)
+            if change.member == node.memberID {
+                node.metrics.server.isLearner.set(node.keySpace.cluster.current.members[change.member]?.isLearner ?? false)
+            }
             _ = try raft.applyConfigurationChange(change)
             configurationChanged()
             completion?(nil)
@@ -82,6 +87,7 @@ extension ConsensusLoop {
         let local = LogField.string("local-member-id", node.memberID.description)
         switch change.kind {
         case .addVoter where MemberDescription.isPromotion(json: change.context):
+            if raft.role == .leader { node.metrics.learners.promotions.increment() }
             log.info("promote member", cluster, local, .string("promoted-member-id", change.member.description))
         case .addVoter, .addLearner:
             let member = MemberDescription(json: change.context)

@@ -29,7 +29,10 @@ extension ConsensusLoop {
     }
 
     func serveReads() {
-        for waiter in reads.takeReady(applied: applied) {
+        let ready = reads.takeReady(applied: applied)
+        let now = ready.isEmpty ? 0 : monotonicNow()
+        for waiter in ready {
+            node.metrics.readIndexDuration.observe(nanoseconds: now &- waiter.start)
             switch waiter {
             case .call(let read):
                 released.reads += 1

@@ -35,6 +35,8 @@ final class ConsensusLoop: @unchecked Sendable {
     var wantsSnapshot = false
     private var publishedRevision: Int64
     var appliedTerm: Term = 0
+    /// The leader as of the last state that Raft told.
+    var seenLeader = MemberID.none
     /// Nobody else is needed for a quorum. Kept, because building the configuration's description costs.
     var isOnlyVoter = false
     /// There is nobody who could ask for entries of the log.
@@ -49,6 +51,7 @@ final class ConsensusLoop: @unchecked Sendable {
     private var nextLeasePass: UInt64
     private var nextExpiry: UInt64
     private let tickNanoseconds: UInt64
+    let times: ApplyTimes
     let slowApplyNanoseconds: UInt64
     let slowWriteNanoseconds: UInt64
     var isStopping = false
@@ -65,6 +68,7 @@ final class ConsensusLoop: @unchecked Sendable {
         self.node = node
         log = node.log
         raftLog = node.log.named("raft")
+        times = ApplyTimes(node.metrics.server, node.metrics.registry)
         self.applied = applied
         lastSnapshotIndex = snapshotIndex
         publishedRevision = node.store.currentRevision
@@ -104,6 +108,10 @@ final class ConsensusLoop: @unchecked Sendable {
         let now = monotonicNow()
         if now >= nextTick {
             raft.tick()
+            // Its followers got the heartbeat before this one twice as late as they may expect it.
+            if raft.role == .leader, !isAlone, now - nextTick > tickNanoseconds {
+                node.metrics.server.heartbeatSendFailures.increment()
+            }
             // A thread that was held up does not make up for lost ticks: that would start elections.
             nextTick = max(nextTick + tickNanoseconds, now + tickNanoseconds / 2)
         }

@@ -45,6 +45,9 @@ final class ClientEndpoints: HTTPHandler {
                 health.live(request, check: String(request.path.dropFirst(7)), responder)
             } else if request.path.hasPrefix("/readyz/") {
                 health.ready(request, check: String(request.path.dropFirst(8)), responder)
+            } else if DebugPages.serves(request.path) {
+                guard isGet(request, responder) else { return }
+                responder.respond(DebugPages.response(request, node))
             } else if role == .client, servesProfiles, isProfile(request.path) {
                 responder.respond(ProfileEndpoints.response(request))
             } else {

@@ -39,13 +39,16 @@ extension DataDirectory {
 
     /// Opens the store; waits while another process has it, as etcd does for its database file.
     static func openStore(
-        _ fileSystem: any FileSystem, _ directory: String, _ options: RevisionLogOptions, _ log: Log
+        _ fileSystem: any FileSystem, _ directory: String, _ options: RevisionLogOptions, _ log: Log,
+        resourcePrefixes: [String] = ResourceNames.prefixesDefault
     ) throws -> MVCCStore {
+        var storeOptions = MVCCOptions()
+        storeOptions.resources = ResourceNames(prefixes: resourcePrefixes)
         let began = monotonicNow()
         var hasSaidSo = false
         while true {
             do {
-                let store = try MVCCStore.open(fileSystem: fileSystem, directory: directory, logOptions: options)
+                let store = try MVCCStore.open(fileSystem: fileSystem, directory: directory, logOptions: options, options: storeOptions)
                 log.info("opened backend db", .string("path", directory), .duration("took", monotonicNow() - began))
                 return store
             } catch let error as StorageError where error.reason == .locked {

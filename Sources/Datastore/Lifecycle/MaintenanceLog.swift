@@ -6,8 +6,14 @@ import KeySpace
 enum MaintenanceLog {
     static func write(_ report: MaintenanceReport, _ log: Log, _ metrics: NodeMetrics, _ store: MVCCStore) {
         switch report {
+        case .purged(let versions, let took):
+            metrics.compaction.pauseDuration.observe(took / 1_000_000)
+            metrics.compaction.keysRemoved.add(versions)
+        case .purgeEnded(let longest):
+            metrics.compaction.indexPauseDuration.observe(longest / 1_000_000)
         case .compacted(let revision, let hash, let took):
             metrics.compaction.totalDuration.observe(took / 1_000_000)
+            metrics.compaction.lastEnd.set(WallClock.milliseconds() / 1000)
             if let hash {
                 log.info(
                     "storing new hash", .uint64("hash", UInt64(hash.hash)), .int("revision", hash.revision),
@@ -27,6 +33,10 @@ enum MaintenanceLog {
             log.debug("collected garbage", [.int("segments", segments), .duration("took", took)])
         case .synced(_, let took):
             metrics.backend.commitDuration.observe(nanoseconds: took)
+            // A log is written, not spilled or rebalanced; as in etcd the sync is part of the writing.
+            metrics.backend.commitWriteDuration.observe(nanoseconds: took)
+            metrics.backend.commitSpillDuration.observe(nanoseconds: 0)
+            metrics.backend.commitRebalanceDuration.observe(nanoseconds: 0)
         case .damaged(let error):
             log.error(
                 "data on the disk is damaged: what is read from this segment may be wrong; replace this member or restore a snapshot",

@@ -36,7 +36,9 @@ final class OpenedMember: @unchecked Sendable {
         // The store's lock keeps a second process out before anything is looked at.
         var logOptions = options.store
         logOptions.skipsSync = configuration.unsafeNoFsync
-        let store = try DataDirectory.openStore(fileSystem, storeDirectory, logOptions, log)
+        let store = try DataDirectory.openStore(
+            fileSystem, storeDirectory, logOptions, log, resourcePrefixes: configuration.monitoring.resourcePrefixes)
+        store.observeLock(waits: metrics.storeLock.waits, holds: metrics.storeLock.holds)
 
         let initialMembers = DataDirectory.initialMembers(configuration)
         var walOptions = options.log

@@ -51,6 +51,17 @@ enum MetricsWiring {
         let damaged = metrics.registry.gauge(
             "martlet_store_damaged_segments", help: "Segments of the log in which damage was found since start.")
         let keys = metrics.mvcc.keys
+        wireStore(node)
+        node.resources.wire(metrics.registry)
+        node.clients.wire(metrics.registry)
+        WatchLag.wire(node.loops.map { $0.watches.lag }, metrics.registry)
+        for member in node.keySpace.cluster.current.members.values {
+            metrics.knownPeers.set(local: node.memberID.rawValue, remote: member.id.rawValue, known: true)
+            if member.id == node.memberID { metrics.server.isLearner.set(member.isLearner) }
+        }
+        metrics.registry.gauges(
+            "martlet_build_info", help: "What runs: 1 on its labels.", labels: ["version", "etcd_version", "architecture"]
+        ).series(Version.martlet, Version.server, Version.architecture).set(true)
         let loops = transport.loops
         metrics.registry.beforeScrape {
             let levels = node.inbox.levels
@@ -71,6 +82,42 @@ enum MetricsWiring {
             verified.set(statistics.verifiedBytes)
             damaged.set(statistics.damagedSegments)
             keys.set(statistics.liveKeys)
+        }
+    }
+
+    /// How far the store's background work is behind.
+    private static func wireStore(_ node: Node) {
+        let registry = node.metrics.registry
+        let store = node.store
+        let leases = node.keySpace.leases
+        let garbage = registry.gauge(
+            "martlet_store_garbage_bytes", help: "Bytes of the store that hold nothing any more and are not yet given back.")
+        let segments = registry.gauge("martlet_store_segments", help: "Segment files of the store.")
+        let versions = registry.gauge("martlet_store_versions", help: "Versions of keys in the index.")
+        let dead = registry.gauge("martlet_store_dead_versions", help: "Purged versions that the index has not forgotten yet.")
+        let purge = registry.gauge(
+            "martlet_compaction_lag_revisions", help: "Revisions compacted and not yet purged.")
+        let unapplied = registry.gauge("martlet_apply_lag_entries", help: "Entries committed and not yet applied.")
+        let undurable = registry.gauge(
+            "martlet_durable_lag_entries", help: "Entries applied that only the write-ahead log has on the disk so far.")
+        let count = registry.gauge("martlet_leases", help: "Leases.")
+        let expired = registry.gauge("martlet_leases_expired", help: "Leases expired and not yet revoked.")
+        registry.callback(
+            "martlet_lease_expiry_lag_seconds", help: "Time since the oldest lease expired that is not yet revoked, in seconds."
+        ) { Double(leases.expiryLag(now: monotonicNow())) / 1e9 }
+        let view = node.consensus
+        registry.beforeScrape {
+            let statistics = store.statistics
+            garbage.set(statistics.garbageBytes)
+            segments.set(statistics.segments)
+            versions.set(statistics.versions - statistics.deadVersions)
+            dead.set(statistics.deadVersions)
+            purge.set(max(0, statistics.scheduledCompaction - statistics.finishedCompaction))
+            let applied = view.applied
+            unapplied.set(view.committed - min(applied, view.committed))
+            undurable.set(applied - min(store.durableIndex, applied))
+            count.set(leases.count)
+            expired.set(leases.expiredCount)
         }
     }
 

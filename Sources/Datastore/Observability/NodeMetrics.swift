@@ -23,6 +23,12 @@ struct NodeMetrics: Sendable {
     let quotaDisarms: Counter
     let tls: TLSMetrics
     let peers: PeerMetrics
+    let snapshotTransfers: SnapshotTransferMetrics
+    let receivedDatabases: ReceivedDatabaseMetrics
+    let knownPeers: KnownPeerMetrics
+    let learners: LearnerMetrics
+    let storeLock: StoreLockMetrics
+    let readIndexDuration: Histogram
 
     init(extensive: Bool) {
         registry = Registry()
@@ -40,6 +46,14 @@ struct NodeMetrics: Sendable {
         scrape = ScrapeMetrics(registry)
         descriptors = FileDescriptorMetrics(registry)
         peers = PeerMetrics(registry)
+        snapshotTransfers = SnapshotTransferMetrics(registry)
+        receivedDatabases = ReceivedDatabaseMetrics(registry)
+        knownPeers = KnownPeerMetrics(registry)
+        learners = LearnerMetrics(registry)
+        storeLock = StoreLockMetrics(registry)
+        readIndexDuration = registry.histogram(
+            "martlet_read_index_duration_seconds", help: "Time that linearizable reads waited for a read index, in seconds.",
+            buckets: .tenthMilliseconds16)
         quotaDisarms = registry.counter(
             "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
         tls = TLSMetrics(registry)
@@ -49,12 +63,35 @@ struct NodeMetrics: Sendable {
     }
 }
 
-/// Counts calls and messages by method.
+/// The lock of the store, which writes and reads of the index share.
+struct StoreLockMetrics: Sendable {
+    /// Waits of those who found it taken.
+    let waits: Histogram
+    /// How long apply held it for a chunk of entries.
+    let holds: Histogram
+
+    init(_ registry: Registry) {
+        let buckets = Buckets.exponential(start: 0.000_001, factor: 4, count: 10)
+        waits = registry.histogram(
+            "martlet_index_lock_wait_seconds", help: "Time spent waiting for the lock of the index where it was taken, in seconds.",
+            buckets: buckets)
+        holds = registry.histogram(
+            "martlet_index_lock_hold_seconds", help: "Time that apply held the lock of the index for a chunk of entries, in seconds.",
+            buckets: buckets)
+    }
+}
+
+/// Counts calls and messages by method and by client.
 final class CallObserver: TransportObserver {
+    private let node: Node
+    private let clients: ClientStatistics
     private let methods: [GRPCMethodMetrics]
     private let traffic: ClientTrafficMetrics
 
-    init(_ table: MethodTable, _ metrics: NodeMetrics) {
+    init(_ table: MethodTable, _ node: Node) {
+        self.node = node
+        clients = node.clients
+        let metrics = node.metrics
         methods = table.methods.map { method in
             let type: GRPCMethodType =
                 switch method.kind {
@@ -67,18 +104,31 @@ final class CallObserver: TransportObserver {
         traffic = metrics.traffic
     }
 
-    func callStarted(method: Int, _ call: Call) { methods[method].started.increment() }
+    func callStarted(method: Int, _ call: Call) {
+        methods[method].started.increment()
+        // A token may name another user with each call.
+        if call.client == 0 || node.keySpace.auth.isEnabled { clients.identify(call, node) }
+        let traffic = clients.loops[call.loop.index]
+        traffic.add(1, .requests, of: call.client)
+        traffic.add(1, .openCalls, of: call.client)
+    }
 
     func callFinished(method: Int, _ call: Call, code: StatusCode) {
         methods[method].handled(code: code.rawValue).increment()
+        methods[method].handling?.observe(nanoseconds: monotonicNow() &- call.startedAt)
+        let traffic = clients.loops[call.loop.index]
+        traffic.add(-1, .openCalls, of: call.client)
+        if code != .ok, code != .cancelled { traffic.add(1, .errors, of: call.client) }
     }
 
-    func messageReceived(method: Int, bytes: Int) {
+    func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {
+        clients.loops[origin.loop].add(bytes, .receivedBytes, of: origin.client)
         methods[method].messagesReceived.increment()
         traffic.receivedBytes.add(bytes)
     }
 
-    func messageSent(method: Int, bytes: Int) {
+    func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) {
+        clients.loops[origin.loop].add(bytes, .sentBytes, of: origin.client)
         methods[method].messagesSent.increment()
         traffic.sentBytes.add(bytes)
     }

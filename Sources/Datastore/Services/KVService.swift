@@ -34,9 +34,14 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
                 try node.store.range(request)
             }
             node.metrics.mvcc.ranges.increment()
-            let start = node.loops[call.loop.index].readStart
+            let loop = node.loops[call.loop.index]
+            let start = loop.readStart
+            if answer.cursor == nil {
+                loop.traffic.count(answer, of: answer.resource ?? node.store.resourceNames.known(request.key))
+            }
             RangeReply.send(answer, on: call, node: node, ReadOrigin(start: start, request))
         } catch {
+            node.loops[call.loop.index].rangeFailed(since: call.loop.batchBegan)
             call.fail(error)
         }
     }
@@ -108,7 +113,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
                 let reading = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                     try auth.check(who, request, node.keySpace.leases)
                 } _: { () throws(CallError) in
-                    try TxnReading(node.store, copying: bytes)
+                    try TxnReading(node.store, copying: bytes, counting: node.loops[call.loop.index].traffic)
                 }
                 let start = waitedSince ?? monotonicNow()
                 return advance(call, Running(reading, SharedBytes(copying: bytes), node.keySpace.auth.revision, start))
@@ -117,9 +122,10 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             let (revision, ranges) = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                 try auth.check(who, request, node.keySpace.leases)
             } _: { () throws(CallError) in
-                try node.store.readTxn(request, to: sink)
+                try node.store.readTxn(request, to: sink, counting: node.loops[call.loop.index].traffic)
             }
             answer(call, sink, revision: revision, ranges: ranges)
+            ended(call, since: waitedSince ?? call.loop.batchBegan)
             guard let waitedSince else { return }
             note(call, bytes, since: waitedSince, counts: [Int](repeating: 1, count: ranges), size: sink.count)
         } catch {
@@ -151,6 +157,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             do { try reading.write(to: sink) } catch { return call.fail(node.readFailed(error)) }
             answer(call, sink, revision: reading.revision, ranges: reading.counts.count)
         }
+        ended(call, since: running.start)
         note(call, running.request.bytes, since: running.start, counts: reading.counts, size: reading.encodedLength)
     }
 
@@ -160,6 +167,10 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             node.headers.append(to: reply, revision: revision, term: node.consensus.term)
             reply.append(sink.bytes)
         }
+    }
+
+    private func ended(_ call: Call, since start: UInt64) {
+        node.loops[call.loop.index].times.transactionRequest.observe(nanoseconds: monotonicNow() &- start)
     }
 
     private func count(ranges: Int) {

@@ -181,6 +181,7 @@ final class MemberPromoteMethod: MembershipMethod, MethodHandler, @unchecked Sen
                     propose(
                         ConfigurationChange(id: node.ids.next(), kind: .addVoter, member: id, context: Array(context.utf8)), call)
                 } catch {
+                    if leader != nil { node.metrics.learners.promotionFailures.series(error.message).increment() }
                     call.fail(error)
                 }
             }

@@ -15,6 +15,7 @@ enum RangeReply {
             return
         }
         respond(answer, call, node)
+        node.loops[call.loop.index].rangeEnded(origin, batchBegan: call.loop.batchBegan)
         // What neither waited nor was sliced was not slow.
         guard let start = origin.start else { return }
         node.noteRead(
@@ -25,6 +26,9 @@ enum RangeReply {
     }
 
     private static func respond(_ answer: RangeAnswer, _ call: Call, _ node: Node) {
+        if let cursor = answer.cursor {
+            node.loops[call.loop.index].traffic.count(answer, of: cursor.resource)
+        }
         guard let cursor = answer.cursor, answer.encodedLength > ServerLimits.rangeInlineBytesMax else {
             // By way of a scratch buffer: a record that cannot be read must not leave half a message behind.
             let scratch = node.loops[call.loop.index].scratch
@@ -80,6 +84,8 @@ struct ReadOrigin {
     }
 
     private var keptSize = 0
+    /// The answer took more than one turn of the loop.
+    var isKept: Bool { keptText != nil }
     var text: String { keptText ?? RequestTexts.text(request) }
     var size: Int { keptText == nil ? request.key.count + request.rangeEnd.count + 8 : keptSize }
 }

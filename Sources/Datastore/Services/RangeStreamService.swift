@@ -57,6 +57,7 @@ private final class RangeStreamState {
     private let bytesWantedMax: Int
     private let head = ByteSink(capacity: 64)
     private var isEnded = false
+    private var hasBegun = false
 
     init(_ request: RangeRequest, _ node: Node) throws(CallError) {
         self.node = node
@@ -92,6 +93,13 @@ private final class RangeStreamState {
             head.tag(1, .bytes)
             head.varint(UInt64(contentLength))
         }
+        let traffic = node.loops[call.loop.index].traffic
+        if !hasBegun {
+            hasBegun = true
+            traffic.add(1, .lists, of: cursor.resource)
+            traffic.add(cursor.keyValueCount, .listKeys, of: cursor.resource)
+        }
+        traffic.add(contentLength, .listBytes, of: cursor.resource)
         let isLast = elements.isLast
         let body = RangeBody(cursor, head: head, length: contentLength, node: node) { [self] in
             if !isLast { again(on: call) }
@@ -106,6 +114,7 @@ private final class RangeStreamState {
     }
 
     private func sendSingleKey(on call: Call) {
+        node.loops[call.loop.index].traffic.count(answer, of: answer.resource ?? .other)
         let scratch = ByteSink(capacity: 1024)
         do { try answer.write(to: scratch) } catch { return call.fail(node.readFailed(error)) }
         call.send { sink in

@@ -9,6 +9,8 @@ final class WatchLoop {
     private let node: Node
     private let loop: ServerLoop
     let hub: WatchHub
+    /// What is behind, for any thread.
+    let lag = WatchLag()
     private var isSliceScheduled = false
     /// Streams that want to end when there is no leader.
     private var leaderBound: [ObjectIdentifier: any LeaderBoundCall] = [:]
@@ -26,20 +28,26 @@ final class WatchLoop {
         if interval > .zero { configuration.progressIntervalNanoseconds = UInt64(interval.count) }
         configuration.fragmentBytes = Int(node.configuration.limits.receiveBytesMaximum)
         let consensus = node.consensus
-        hub = WatchHub(source: node.store, headers: node.headers, configuration: configuration) { consensus.term }
+        hub = WatchHub(
+            source: node.store, headers: node.headers, configuration: configuration,
+            traffic: node.loops[loop.index].traffic, resourceNames: node.store.resourceNames
+        ) { consensus.term }
         let log = node.log
         hub.onReadFailure = { log.warn("failed to read a stored record for a watch", .error("\($0)")) }
     }
 
     /// The store shows everything up to `revision`.
     func published(through revision: Int64) {
-        hub.published(through: revision)
+        timed { hub.published(through: revision) }
         pump()
     }
 
     /// Some ten times a second.
     func tick(now: UInt64) {
+        let progressed = hub.responsesSent
         hub.tick(now: now)
+        if hub.responsesSent != progressed { node.metrics.watch.progressDuration.observe(nanoseconds: monotonicNow() &- now) }
+        lookForBacklogs(now)
         watchLeader(now)
         pump()
         publishLevels()
@@ -69,7 +77,7 @@ final class WatchLoop {
         isSliceScheduled = true
         loop.later { [self] in
             isSliceScheduled = false
-            hub.runSlice()
+            timed { hub.runSlice() }
             pump()
         }
     }
@@ -90,6 +98,50 @@ final class WatchLoop {
         for call in Array(leaderBound.values) { call.fail(.noLeader) }
         for call in leaderBoundCalls { call.fail(.noLeader) }
         leaderBoundCalls = []
+    }
+
+    // MARK: Times and backlogs
+
+    /// Runs a piece of delivery; each response of it counts as having taken the same share.
+    private func timed(_ body: () -> Void) {
+        guard hub.hasWatchers else { return body() }
+        let responses = hub.responsesSent
+        let events = hub.eventsSent
+        let began = monotonicNow()
+        body()
+        let sent = hub.responsesSent &- responses
+        guard sent > 0 else { return }
+        let took = monotonicNow() &- began
+        node.metrics.watch.sendDuration.observe(nanoseconds: took, over: sent)
+        node.metrics.watch.sendDurationPerEvent.observe(
+            nanoseconds: took &* sent / max(1, hub.eventsSent &- events), over: sent)
+    }
+
+    private var revisions = RevisionClock()
+    private var nextLook: UInt64 = 0
+    private static let lookNanoseconds: UInt64 = 1_000_000_000
+
+    private func lookForBacklogs(_ now: UInt64) {
+        guard now >= nextLook else { return }
+        nextLook = now + Self.lookNanoseconds
+        let published = node.store.currentRevision
+        revisions.note(published, at: now)
+        let (behind, slowest) = hub.backlogs(most: ServerLimits.slowStreamsMax)
+        var levels = WatchLag.Levels()
+        levels.streams = hub.statistics.streams
+        levels.behind = behind
+        levels.slowest = slowest.map { backlog in
+            let call = (backlog.output as? WatchCall)?.call
+            let missing = max(0, published - backlog.next + 1)
+            return SlowStream(
+                address: call?.remoteAddress ?? "", agent: call?.metadata(.userAgent) ?? "", watchers: backlog.watchers,
+                watchersBehind: backlog.watchersBehind, revisions: missing,
+                seconds: missing == 0 ? 0 : Double(now - revisions.time(of: backlog.next, now: now)) / 1e9,
+                queuedBytes: backlog.queuedBytes)
+        }
+        levels.revisions = levels.slowest.map(\.revisions).max() ?? 0
+        levels.seconds = levels.slowest.map(\.seconds).max() ?? 0
+        lag.publish(levels)
     }
 
     private var told = WatchStatistics()
@@ -115,7 +167,7 @@ protocol LeaderBoundCall: AnyObject {
 
 /// One Watch call as the hub sees it.
 final class WatchCall: WatchOutput, LeaderBoundCall {
-    private let call: Call
+    fileprivate let call: Call
     private let loop: WatchLoop
     fileprivate(set) var stream: WatchStream?
 
@@ -151,6 +203,12 @@ final class WatchMethod: MethodHandler {
         guard let output = call.userData as? WatchCall, let stream = output.stream else { return }
         let watches = node.loops[call.loop.index].watches!
         do {
+            let began = monotonicNow()
+            let responses = watches.hub.responsesSent
+            defer {
+                let sent = watches.hub.responsesSent &- responses
+                if sent > 0 { node.metrics.watch.controlDuration.observe(nanoseconds: monotonicNow() &- began, over: sent) }
+            }
             switch try WatchRequest(decoding: bytes) {
             case .create(let request):
                 if let reason = node.watchRefusal(call, request) {

@@ -11,4 +11,10 @@ public enum ApplyOutcome: Sendable, Equatable {
     case exceededQuota
     /// A compaction that the caller wants to be answered when the purge is finished.
     case compacting(revision: Int64)
+
+    /// Whether the request had its effect.
+    public var isSuccess: Bool {
+        if case .failed = self { return false }
+        return true
+    }
 }

@@ -65,7 +65,9 @@ extension KeySpace {
     /// A range that sees the open entry's own writes.
     func rangeInTxn(_ range: RangeRequest) throws(CallError) -> RangeAnswer {
         work.ranges += 1
-        return try store.rangeInEntry(range)
+        let answer = try store.rangeInEntry(range)
+        store.countTransactionRead(answer, key: range.key)
+        return answer
     }
 
     /// Appends the stored KeyValue of a version.

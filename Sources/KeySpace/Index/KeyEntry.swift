@@ -12,7 +12,7 @@ public struct KeyEntry: Hashable, @unchecked Sendable {
     // Unchecked: an address; what is behind it is guarded by the store's lock.
     @usableFromInline let base: UnsafeMutableRawPointer
 
-    static let headerSize = 12
+    static let headerSize = 14
     /// No version: the key is about to get its first one.
     static let noVersion = UInt32.max
 
@@ -22,6 +22,7 @@ public struct KeyEntry: Hashable, @unchecked Sendable {
         base = block
         newest = KeyEntry.noVersion
         ordinal = 0
+        resource = .other
         base.storeBytes(of: UInt32(key.count), toByteOffset: 8, as: UInt32.self)
         memcpy(base + KeyEntry.headerSize, key.baseAddress!, key.count)
     }
@@ -38,6 +39,12 @@ public struct KeyEntry: Hashable, @unchecked Sendable {
     var ordinal: UInt32 {
         get { base.load(fromByteOffset: 4, as: UInt32.self) }
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: 4, as: UInt32.self) }
+    }
+
+    /// Whose key it is, for accounts.
+    var resource: ResourceID {
+        @inline(__always) get { ResourceID(rawValue: base.loadUnaligned(fromByteOffset: 12, as: UInt16.self)) }
+        nonmutating set { base.storeBytes(of: newValue.rawValue, toByteOffset: 12, as: UInt16.self) }
     }
 
     @inline(__always)

@@ -143,6 +143,19 @@ extension LeaseStore {
         }
     }
 
+    /// Nanoseconds since the oldest lease expired that is not revoked yet; 0 if there is none, or another member counts.
+    public func expiryLag(now: UInt64) -> UInt64 {
+        state.withLock { state in
+            guard state.isPrimary else { return 0 }
+            var oldest = now
+            for id in state.inFlight.map(\.id) + [state.expired.first].compactMap({ $0 }) {
+                if let slot = state.find(id) { oldest = min(oldest, state.leases[slot].deadline) }
+            }
+            if let first = state.deadlines.first { oldest = min(oldest, state.leases[Int(first.slot)].deadline) }
+            return now - oldest
+        }
+    }
+
     /// Expired leases that are not revoked yet.
     public var expiredCount: Int { state.withLock { $0.expired.count + $0.inFlight.count } }
 }

@@ -137,6 +137,7 @@ struct ExpiredQueue {
     private var head = 0
 
     var count: Int { ids.count - head }
+    var first: Int64? { head < ids.count ? ids[head] : nil }
 
     mutating func append(_ id: Int64) { ids.append(id) }
 

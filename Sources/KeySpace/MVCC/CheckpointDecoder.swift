@@ -15,14 +15,17 @@ struct CheckpointDecoder {
         case header, meta, keys, versions, done
     }
 
-    private(set) var state = RestoredState()
+    private(set) var state: RestoredState
     private var phase = Phase.header
     private var builder: KeyIndexBuilder
     private var keys: [KeyEntry] = []
     private var key: [UInt8] = []
     private var last = Revision(main: 0)
 
-    init() { builder = KeyIndexBuilder(capacity: state.table.index.capacity) }
+    init(resources: ResourceNames = ResourceNames()) {
+        state = RestoredState(resources: resources)
+        builder = KeyIndexBuilder(capacity: state.table.index.capacity)
+    }
 
     /// - Parameter retain: called with the place of every version's record.
     mutating func decode(_ block: UnsafeRawBufferPointer, retain: (RecordLocation) -> Void) throws(CheckpointError) {
@@ -95,7 +98,9 @@ struct CheckpointDecoder {
             key.append(contentsOf: rest)
             try key.withUnsafeBytes { key in
                 guard builder.isAscending(key) else { throw CheckpointError.malformed("keys out of order") }
-                keys.append(builder.append(key))
+                let entry = builder.append(key)
+                entry.resource = state.table.accounts.names.resource(of: key)
+                keys.append(entry)
             }
         }
     }
@@ -129,6 +134,7 @@ struct CheckpointDecoder {
             let key = keys[Int(ordinal)]
             let location = RecordLocation(segment: UInt32(segment), length: UInt32(length), offset: offset)
             retain(location)
+            state.table.accounts.loaded(key, bytes: Int64(location.length))
             let slot = slab.allocate()
             slab[slot].initialize(
                 to: VersionRecord(
@@ -142,7 +148,13 @@ struct CheckpointDecoder {
     private mutating func endVersions() throws {
         for key in keys where key.newest == KeyEntry.noVersion { throw CheckpointError.malformed("a key without a version") }
         let slab = state.table.slab
-        builder.finish(into: state.table.index) { !slab[$0.newest].pointee.isTombstone }
+        let accounts = state.table.accounts
+        builder.finish(into: state.table.index) { key in
+            let newest = slab[key.newest]
+            guard !newest.pointee.isTombstone else { return false }
+            accounts.loadedLive(key, bytes: Int64(newest.pointee.location.length))
+            return true
+        }
         keys = []
         phase = .done
     }

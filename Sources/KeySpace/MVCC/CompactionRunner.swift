@@ -1,5 +1,6 @@
 // The physical side of compaction, one short slice at a time: hash, purge, squeeze. Owned by the maintenance thread.
 
+import CShims
 import Storage
 
 /// Works off the queue of compactions.
@@ -24,6 +25,7 @@ final class CompactionRunner {
     var sliceBudget = StoreLimits.versionsPerSlice
     private var phase = Phase.idle
     private var hash: RememberedHash?
+    private var slice: (versions: Int, nanoseconds: UInt64)?
     private var finished: (revision: Int64, hash: RememberedHash?)?
 
     init(store: MVCCStore) { self.store = store }
@@ -44,10 +46,18 @@ final class CompactionRunner {
             phase = .idle
             var reached = false
             var limit = Int64.max
+            var versions = 0
+            var took: UInt64 = 0
             store.lock.withLock {
+                let began = martlet_monotonic_ns()
                 limit = store.pins.oldest
-                reached = store.table.step(&purge, limit: limit, budget: sliceBudget) { store.log.release($0) }
+                reached = store.table.step(&purge, limit: limit, budget: sliceBudget) {
+                    store.log.release($0)
+                    versions += 1
+                }
+                took = martlet_monotonic_ns() &- began
             }
+            if versions > 0 { slice = (versions, took) }
             if reached, limit >= job.revision {
                 finish(job)
                 return .worked
@@ -75,6 +85,12 @@ final class CompactionRunner {
             phase = .purging(job, purge(for: job))
         }
         return .worked
+    }
+
+    /// What the last slice of a purge did.
+    func takeSlice() -> (versions: Int, nanoseconds: UInt64)? {
+        defer { slice = nil }
+        return slice
     }
 
     /// The compaction that was finished since the last call.

@@ -10,7 +10,7 @@ extension MVCCStore {
     public static func open(
         fileSystem: any FileSystem, directory: String, logOptions: RevisionLogOptions = .init(), options: MVCCOptions = .init()
     ) throws -> MVCCStore {
-        var restorer = Restorer()
+        var restorer = Restorer(resources: options.resources)
         if !fileSystem.exists(directory) {
             try fileSystem.createDirectory(directory)
             // Nothing in a directory is durable before its own name is.
@@ -22,7 +22,7 @@ extension MVCCStore {
             let log = try RevisionLog.open(
                 fileSystem: fileSystem, directory: directory, options: logOptions,
                 loadCheckpoint: { reader in
-                    var decoder = CheckpointDecoder()
+                    var decoder = CheckpointDecoder(resources: options.resources)
                     do {
                         var bytes = 0
                         while let block = try reader.next() {

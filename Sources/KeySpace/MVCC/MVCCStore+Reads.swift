@@ -97,10 +97,10 @@ extension MVCCStore {
         guard let entry = table.index.find(query.key), let slot = table.visible(entry, at: revision) else {
             return RangeAnswer(revision: current)
         }
-        if query.countOnly { return RangeAnswer(revision: current, count: 1) }
+        if query.countOnly { return RangeAnswer(revision: current, count: 1, resource: entry.resource) }
         let plan = RangePlan(query)
         let record = table.slab[slot]
-        guard plan.passes(record) else { return RangeAnswer(revision: current, count: 1) }
+        guard plan.passes(record) else { return RangeAnswer(revision: current, count: 1, resource: entry.resource) }
         return RangeAnswer(
             revision: current, version: KeyVersion(record, slot: slot), key: query.key, content: plan.content,
             bodyLength: plan.bodyLength(record), store: self)

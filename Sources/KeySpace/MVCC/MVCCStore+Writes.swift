@@ -81,9 +81,12 @@ extension MVCCStore {
             sink.field(6, lease)
         }
         countAppended(Int(location.length))
-        table.append(
+        let entry = table.append(
             key: key, located: located, modified: modified, created: created, version: version, lease: lease,
             location: location)
+        let account = table.accounts[entry.resource]
+        account.pointee.puts += 1
+        account.pointee.putBytes += Int64(key.count + value.count)
         return previous
     }
 
@@ -124,6 +127,7 @@ extension MVCCStore {
         guard table.index.locate(entry.bytes) == entry else { preconditionFailure("a live key is not in the index") }
         table.append(
             key: entry.bytes, located: entry, modified: modified, created: 0, version: 0, lease: 0, location: location)
+        table.accounts[entry.resource].pointee.deletes += 1
     }
 
     private func nextRevision() -> Revision {

@@ -5,6 +5,8 @@
 // until `publish()`, so nobody meets a version that is not yet readable from the log; everybody else holds it for
 // some hundreds of keys at most and reads records without it. docs/mvcc.md tells the rest.
 
+import CShims
+import DatastoreMetrics
 import Storage
 import Synchronization
 import Wire
@@ -50,6 +52,16 @@ public final class MVCCStore: @unchecked Sendable {
     /// Tells the maintenance thread that there is work; set before the store is shared.
     nonisolated(unsafe) var wakeMaintenance: (@Sendable () -> Void)?
 
+    /// Gets how long apply held the lock for a chunk. Set before the store is shared.
+    nonisolated(unsafe) private var lockHolds: Histogram?
+    private var heldSince: UInt64 = 0
+
+    /// Says how long readers and apply wait for the lock, and how long apply holds it. Before the store is shared.
+    public func observeLock(waits: Histogram, holds: Histogram) {
+        lock.waits.pointee = waits
+        lockHolds = holds
+    }
+
     /// The thread that holds the lock across calls, while it does; 0: none.
     private let writer = Atomic<UInt>(0)
     private let published: Atomic<Int64>
@@ -89,10 +101,12 @@ public final class MVCCStore: @unchecked Sendable {
         if !holdsLock {
             lock.lock()
             writer.store(UInt(pthread_self()), ordering: .relaxed)
+            if lockHolds != nil { heldSince = martlet_monotonic_ns() }
         }
     }
 
     func releaseLock() {
+        lockHolds?.observe(nanoseconds: martlet_monotonic_ns() &- heldSince)
         writer.store(0, ordering: .relaxed)
         lock.unlock()
     }
@@ -113,6 +127,8 @@ public struct MVCCOptions: Sendable {
     public var hashesCompactions = true
     /// Answers up to this size are read at once; larger ones are pulled through a cursor.
     public var smallAnswerBytes = 64 * 1024
+    /// Tells which resource a key belongs to.
+    public var resources = ResourceNames()
 
     public init() {}
 }

@@ -11,6 +11,8 @@ import Wire
 public struct RangeAnswer {
     /// For the response's header: the store's revision when it was asked.
     public let revision: Int64
+    /// Whose keys were asked for; nil for a single key that is not there.
+    public let resource: ResourceID?
     private let body: Body
 
     private enum Body {
@@ -20,8 +22,9 @@ public struct RangeAnswer {
     }
 
     @inline(__always)
-    init(revision: Int64, count: Int64 = 0) {
+    init(revision: Int64, count: Int64 = 0, resource: ResourceID? = nil) {
         self.revision = revision
+        self.resource = resource
         body = .none(count: count)
     }
 
@@ -31,11 +34,13 @@ public struct RangeAnswer {
         store: MVCCStore
     ) {
         self.revision = revision
+        resource = version.key.resource
         body = .point(version, key: key, content: content, bodyLength: bodyLength, store: .passUnretained(store))
     }
 
     init(revision: Int64, cursor: RangeCursor) {
         self.revision = revision
+        resource = cursor.resource
         body = .cursor(cursor)
     }
 

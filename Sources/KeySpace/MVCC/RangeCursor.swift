@@ -17,6 +17,8 @@ public final class RangeCursor {
     /// The revision that is read.
     let revision: Int64
     let inEntry: Bool
+    /// Whose keys are asked for.
+    public let resource: ResourceID
     /// The request's keys, copied: the answer may outlive the request's bytes.
     private let bounds: UnsafeMutableRawBufferPointer
     private let range: KeyRange
@@ -70,6 +72,7 @@ public final class RangeCursor {
         self.revision = revision
         self.inEntry = inEntry
         plan = RangePlan(query)
+        resource = store.resourceNames.resource(of: query.key)
         bounds = .allocate(byteCount: query.key.count + query.rangeEnd.count, alignment: 1)
         bounds.copyMemory(from: query.key)
         let end = UnsafeMutableRawBufferPointer(rebasing: bounds[query.key.count...])

@@ -2,7 +2,7 @@
 
 /// The in-memory state as checkpoint and tail of the log gave it.
 struct RestoredState {
-    var table = VersionTable()
+    var table: VersionTable
     var meta = MetaState()
     var compaction = CompactionState()
     /// The newest revision; an empty store has 1.
@@ -12,4 +12,6 @@ struct RestoredState {
     /// Bytes of the checkpoint, and of the frames behind it.
     var checkpointBytes = 0
     var tailBytes = 0
+
+    init(resources: ResourceNames = ResourceNames()) { table = VersionTable(resources: resources) }
 }

@@ -5,9 +5,11 @@ import Wire
 
 /// Rebuilds the memory of a store from what its log holds.
 struct Restorer {
-    private(set) var state = RestoredState()
+    private(set) var state: RestoredState
     /// Changes up to this revision are in the checkpoint.
     private var checkpointRevision: Int64 = 0
+
+    init(resources: ResourceNames = ResourceNames()) { state = RestoredState(resources: resources) }
 
     mutating func take(_ checkpoint: RestoredState) {
         state = checkpoint

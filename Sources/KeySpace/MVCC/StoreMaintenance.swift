@@ -12,6 +12,10 @@ import Glibc
 
 /// What the maintenance thread tells its owner; called on that thread, must be short.
 public enum MaintenanceReport: Sendable {
+    /// A slice of a purge held the store for so long and dropped so many versions.
+    case purged(versions: Int, nanoseconds: UInt64)
+    /// The longest slice of the purge that is complete with the next report.
+    case purgeEnded(longestSliceNanoseconds: UInt64)
     /// A compaction's purge is complete.
     case compacted(revision: Int64, hash: RememberedHash?, nanoseconds: UInt64)
     case checkpointed(bytes: Int, nanoseconds: UInt64)
@@ -63,6 +67,7 @@ public final class StoreMaintenance: @unchecked Sendable {
         var retryAt: UInt64 = 0
         var syncedBytes = 0
         var compactionStarted: UInt64?
+        var longestSlice: UInt64 = 0
         var collectionStarted: UInt64?
         var needsCheckpoint = false
         /// Asked for, and those whose collection has begun; the latter end with the next checkpoint.
@@ -193,7 +198,13 @@ public final class StoreMaintenance: @unchecked Sendable {
     private func compactionSlice(_ now: UInt64) throws(StorageError) -> CompactionRunner.Progress {
         let progress = try compaction.step()
         if case .worked = progress, schedule.compactionStarted == nil { schedule.compactionStarted = now }
+        if let slice = compaction.takeSlice() {
+            schedule.longestSlice = max(schedule.longestSlice, slice.nanoseconds)
+            report(.purged(versions: slice.versions, nanoseconds: slice.nanoseconds))
+        }
         if let finished = compaction.takeFinished() {
+            report(.purgeEnded(longestSliceNanoseconds: schedule.longestSlice))
+            schedule.longestSlice = 0
             report(.compacted(
                 revision: finished.revision, hash: finished.hash,
                 nanoseconds: martlet_monotonic_ns() - (schedule.compactionStarted ?? now)))

@@ -11,7 +11,12 @@ final class VersionTable {
     /// Dead versions that may wait, beside a quarter of all; smaller in tests.
     var deadVersionsKept = StoreLimits.deadVersionsKept
 
-    init(index: KeyIndex = KeyIndex()) { self.index = index }
+    let accounts: ResourceAccounts
+
+    init(index: KeyIndex = KeyIndex(), resources: ResourceNames = ResourceNames()) {
+        self.index = index
+        accounts = ResourceAccounts(resources)
+    }
 
     // MARK: Reading
 
@@ -54,12 +59,17 @@ final class VersionTable {
     ) -> KeyEntry {
         let isLive = version != 0
         let entry: KeyEntry
+        var replaced: Int64 = 0
         if let located {
             entry = located
             index.setLocatedLive(isLive)
+            let newest = slab[located.newest]
+            if !newest.pointee.isTombstone { replaced = Int64(newest.pointee.location.length) }
         } else {
             entry = index.insertLocated(key, live: isLive)
+            entry.resource = accounts.names.resource(of: key)
         }
+        accounts.added(entry, bytes: Int64(location.length), isLive: isLive, replacing: replaced)
         let slot = slab.allocate()
         slab[slot].initialize(
             to: VersionRecord(
@@ -131,6 +141,7 @@ final class VersionTable {
     private func kill(_ slot: UInt32, _ released: (RecordLocation) -> Void) {
         let record = slab[slot]
         released(record.pointee.location)
+        accounts.purged(record.pointee.key, bytes: Int64(record.pointee.location.length))
         record.pointee.version = VersionRecord.dead
         order.deadCount += 1
     }

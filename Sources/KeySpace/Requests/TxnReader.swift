@@ -7,8 +7,9 @@ extension MVCCStore {
     /// Evaluates a transaction whose operations are ranges only, and appends the fields of its TxnResponse
     /// after the header.
     ///
+    /// - Parameter traffic: counts the reads by resource.
     /// - Returns: the revision for the header, and how many ranges were read.
-    public func readTxn(_ txn: TxnRequest, to sink: ByteSink) throws(CallError) -> (revision: Int64, ranges: Int) {
+    public func readTxn(_ txn: TxnRequest, to sink: ByteSink, counting traffic: ResourceTraffic? = nil) throws(CallError) -> (revision: Int64, ranges: Int) {
         let snapshot = snapshot()
         let succeeded = try holds(txn, in: snapshot)
         try txn.branch(succeeded).forEach { (bytes) throws(CallError) in
@@ -16,8 +17,10 @@ extension MVCCStore {
         }
         sink.field(2, succeeded)
         try txn.branch(succeeded).forEach { (bytes) throws(CallError) in
-            let answer = try range(try Self.range(bytes), in: snapshot)
+            let query = try Self.range(bytes)
+            let answer = try range(query, in: snapshot)
             while !answer.isReady { answer.cursor?.step() }
+            traffic?.count(answer, of: answer.resource ?? resourceNames.known(query.key))
             do {
                 try sink.message(3) { sink in
                     try sink.message(1) { sink in

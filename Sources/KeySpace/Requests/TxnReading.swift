@@ -11,6 +11,7 @@ public final class TxnReading {
     /// Keeps the bytes that single-key answers refer to.
     private let request: SharedBytes
     private let snapshot: ReadSnapshot
+    private let traffic: ResourceTraffic?
     private let succeeded: Bool
     private var operations: [RangeRequest] = []
     private var answers: [RangeAnswer] = []
@@ -34,9 +35,12 @@ public final class TxnReading {
 
     /// Evaluates the compares and checks the ranges' revisions.
     ///
-    /// - Parameter bytes: an encoded TxnRequest that is valid and only reads.
-    public init(_ store: MVCCStore, copying bytes: UnsafeRawBufferPointer) throws(CallError) {
+    /// - Parameters:
+    ///   - bytes: an encoded TxnRequest that is valid and only reads.
+    ///   - traffic: counts the reads by resource.
+    public init(_ store: MVCCStore, copying bytes: UnsafeRawBufferPointer, counting traffic: ResourceTraffic? = nil) throws(CallError) {
         self.store = store
+        self.traffic = traffic
         request = SharedBytes(copying: bytes)
         snapshot = store.snapshot()
         let txn: TxnRequest
@@ -59,7 +63,11 @@ public final class TxnReading {
         } else if answers.count < operations.count {
             answers.append(try store.range(operations[answers.count], in: snapshot))
         }
-        if heads.count < answers.count, answers[heads.count].isReady { try addHead(answers[heads.count].encodedLength) }
+        if heads.count < answers.count, answers[heads.count].isReady {
+            let answer = answers[heads.count]
+            traffic?.count(answer, of: answer.resource ?? store.resourceNames.known(operations[heads.count].key))
+            try addHead(answer.encodedLength)
+        }
         return heads.count == operations.count
     }
 

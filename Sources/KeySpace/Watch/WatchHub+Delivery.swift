@@ -113,6 +113,8 @@ extension WatchHub {
             watcher.pointee.next = run.lastRevision + 1
             watcher.pointee.flags.remove(.idle)
             eventsSent += UInt64(run.count)
+            traffic.add(run.count, .watchEvents, of: watcher.pointee.resource)
+            traffic.add(run.bytes, .watchBytes, of: watcher.pointee.resource)
             item = run.end
         }
     }

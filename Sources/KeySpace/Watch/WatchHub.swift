@@ -31,6 +31,9 @@ public final class WatchHub {
     let headers: ResponseHeaderEncoder
     let term: () -> Term
     public let configuration: WatchConfiguration
+    /// Counts what is watched by resource; names come from the store.
+    public let traffic: ResourceTraffic
+    private let resourceNames: ResourceNames
     /// Told about errors when records cannot be read; delivery is tried again.
     public var onReadFailure: ((any Error) -> Void)?
 
@@ -67,16 +70,20 @@ public final class WatchHub {
     var isDelivering = false
     var closedWhileDelivering: [WatchStream] = []
 
-    var eventsSent: UInt64 = 0
-    var responsesSent: UInt64 = 0
+    public internal(set) var eventsSent: UInt64 = 0
+    public internal(set) var responsesSent: UInt64 = 0
+    public var hasWatchers: Bool { table.count > 0 }
     var behindCount = 0
     var compactedCount = 0
 
     /// - Parameter term: the member's current Raft term, for response headers.
     public init(
         source: any EventSource, headers: ResponseHeaderEncoder, configuration: WatchConfiguration = WatchConfiguration(),
+        traffic: ResourceTraffic = ResourceTraffic(), resourceNames: ResourceNames = ResourceNames(),
         term: @escaping () -> Term
     ) {
+        self.traffic = traffic
+        self.resourceNames = resourceNames
         self.source = source
         self.headers = headers
         self.configuration = configuration
@@ -218,11 +225,15 @@ public final class WatchHub {
         if request.fragment { flags.insert(.fragment) }
         if request.dropsPuts { flags.insert(.dropsPuts) }
         if request.dropsDeletes { flags.insert(.dropsDeletes) }
+        let resource = resourceNames.resource(of: key)
+        traffic.add(1, .watchers, of: resource)
+        traffic.add(1, .watchesMade, of: resource)
         return table.insert(
             Watcher(
                 stream: Unmanaged.passUnretained(stream), id: 0, start: request.startRevision, next: 0, bytes: bytes,
                 startCount: UInt32(key.count), endCount: UInt32(end.count),
-                interval: endsOpen ? .fromKey : end.isEmpty ? .key : .range, state: .synced, flags: flags))
+                interval: endsOpen ? .fromKey : end.isEmpty ? .key : .range, state: .synced, flags: flags,
+                resource: resource))
     }
 
     /// Takes a watcher out of everything but its stream's table of IDs, and frees it.
@@ -239,6 +250,7 @@ public final class WatchHub {
             stream.notifyCount -= 1
             if stream.notifyCount == 0 { progressTimers.remove(stream.slot) }
         }
+        traffic.add(-1, .watchers, of: table[watcher].pointee.resource)
         table.remove(watcher)
     }
 

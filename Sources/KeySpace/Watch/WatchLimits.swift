@@ -32,6 +32,8 @@ public enum WatchLimits {
     static let scratchEntriesKept = 64 << 10
     /// Wait after the store could not be read before catch-up tries again.
     static let readRetryNanoseconds: UInt64 = 100_000_000
+    /// Watchers looked at when streams that are behind are told of; what else is behind then counts as caught up.
+    static let backlogWatchersLooked = 16_384
     /// Watchers of one stream; beyond, a creation is refused: bounds the memory that one client can take.
     public static let watchersPerStreamMax = 1_000_000
 }

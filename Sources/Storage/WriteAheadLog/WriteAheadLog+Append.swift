@@ -132,6 +132,7 @@ extension WriteAheadLog {
         if count == buffer.count { dirtyEnd = 0 }
         isDirty = true
         bufferStart += UInt64(count)
+        writtenBytes += UInt64(count)
         if count == buffer.count { buffer.clear(keeping: 4 * WALFormat.bufferBytes) } else { buffer.removeFirst(count) }
         if bufferStart > options.segmentBytes / 2 { preparer.prepareNext() }
     }

@@ -44,6 +44,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     var hasFailed = false
     /// Anything was written since the last sync.
     var isDirty = false
+    /// Bytes of records written since the start.
+    public internal(set) var writtenBytes: UInt64 = 0
     let scratch = ByteSink(capacity: 256)
 
     init(

@@ -17,6 +17,9 @@ let flagFacts = """
     max-wals|ETCD_MAX_WALS|max-wals|plain|5|here
     memory-mlock|ETCD_MEMORY_MLOCK|memory-mlock|plain|false|here
     quota-backend-bytes|ETCD_QUOTA_BACKEND_BYTES|quota-backend-bytes|plain|0|here
+    resource-prefixes|ETCD_RESOURCE_PREFIXES|resource-prefixes|plain|/registry/|here
+    resource-metrics-max|ETCD_RESOURCE_METRICS_MAX|resource-metrics-max|plain|64|here
+    client-metrics-max|ETCD_CLIENT_METRICS_MAX|client-metrics-max|plain|32|here
     quota-auto-disarm|ETCD_QUOTA_AUTO_DISARM|quota-auto-disarm|plain|true|here
     backend-bbolt-freelist-type|ETCD_BACKEND_BBOLT_FREELIST_TYPE|backend-bbolt-freelist-type|plain||here
     backend-batch-interval|ETCD_BACKEND_BATCH_INTERVAL|backend-batch-interval|plain|0|here

@@ -1,0 +1,92 @@
+// How long requests take: etcd's histograms of applies, ranges and whole requests.
+
+import DatastoreMetrics
+import Wire
+
+/// Times of requests that are served on an event loop. Belongs to that loop.
+struct ReadTimes {
+    let range: LocalHistogram
+    let rangeRequest: LocalHistogram
+    let transactionRequest: LocalHistogram
+
+    init(_ server: ServerMetrics, _ registry: Registry) {
+        range = LocalHistogram(server.rangeDuration.lazy("true"), buckets: .tenthMilliseconds20)
+        rangeRequest = LocalHistogram(server.requestDuration.lazy("Range", "true"), buckets: .milliseconds14)
+        transactionRequest = LocalHistogram(server.requestDuration.lazy("ReadonlyTxn", "true"), buckets: .milliseconds14)
+        let all = [range, rangeRequest, transactionRequest]
+        registry.beforeScrape { for one in all { one.tell() } }
+    }
+}
+
+/// Times of requests that are applied. Belongs to the consensus thread.
+final class ApplyTimes {
+    private let applies: [LocalHistogram]
+    private let requests: [LocalHistogram]
+
+    init(_ server: ServerMetrics, _ registry: Registry) {
+        let kinds = InternalRequestKind.counted
+        applies = kinds.flatMap { kind in
+            ["true", "false"].map { LocalHistogram(server.applyDuration.lazy("v3", kind.name, $0), buckets: .tenthMilliseconds20) }
+        }
+        requests = kinds.flatMap { kind in
+            ["true", "false"].map { LocalHistogram(server.requestDuration.lazy(kind.name, $0), buckets: .milliseconds14) }
+        }
+        let all = applies + requests
+        registry.beforeScrape { for one in all { one.tell() } }
+    }
+
+    /// - Parameter waited: nanoseconds since the request was admitted here; nil if it came from elsewhere.
+    func observe(_ kind: InternalRequestKind?, succeeded: Bool, took: UInt64, waited: UInt64?) {
+        guard let position = kind?.countedPosition else { return }
+        let index = 2 * position + (succeeded ? 0 : 1)
+        applies[index].observe(nanoseconds: took)
+        if let waited { requests[index].observe(nanoseconds: waited) }
+    }
+}
+
+extension InternalRequestKind {
+    /// Kinds by position; a binary search is not worth it for the first few, which are nearly all.
+    fileprivate static let counted: [InternalRequestKind] = [
+        .put, .txn, .deleteRange, .range, .compaction, .leaseGrant, .leaseRevoke, .leaseCheckpoint, .alarm, .authEnable,
+        .authDisable, .authenticate, .authStatus, .authUserAdd, .authUserDelete, .authUserGet, .authUserChangePassword,
+        .authUserGrantRole, .authUserRevokeRole, .authUserList, .authRoleList, .authRoleAdd, .authRoleDelete, .authRoleGet,
+        .authRoleGrantPermission, .authRoleRevokePermission, .clusterVersionSet, .memberAttributesSet, .downgradeInfoSet,
+    ]
+
+    @inline(__always)
+    fileprivate var countedPosition: Int? {
+        switch self {
+        case .put: 0
+        case .txn: 1
+        case .deleteRange: 2
+        case .downgradeVersionTest: nil
+        default: Self.counted.firstIndex(of: self)
+        }
+    }
+
+    /// As the label `op` names it.
+    fileprivate var name: String {
+        if self == .memberAttributesSet { return "ClusterMemberAttrSet" }
+        let text = "\(self)"
+        return text.prefix(1).uppercased() + text.dropFirst()
+    }
+}
+
+extension LoopContext {
+    /// A range was answered: one look at the clock for both of its times.
+    @inline(__always)
+    func rangeEnded(_ origin: ReadOrigin, batchBegan: UInt64) {
+        let now = monotonicNow()
+        // Requests of a batch are served one after the other: where one ended the next began.
+        let began = origin.isKept ? origin.start ?? batchBegan : max(batchBegan, lastRangeEnd)
+        lastRangeEnd = now
+        times.range.observe(nanoseconds: now &- began)
+        times.rangeRequest.observe(nanoseconds: now &- (origin.start ?? batchBegan))
+    }
+
+    func rangeFailed(since began: UInt64) {
+        let took = monotonicNow() &- began
+        metrics.server.rangeDuration.series("false").observe(nanoseconds: took)
+        metrics.server.requestDuration.series("Range", "false").observe(nanoseconds: took)
+    }
+}

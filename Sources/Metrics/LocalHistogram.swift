@@ -1,0 +1,58 @@
+// A histogram that one thread fills without a locked instruction, for what happens hundreds of thousands of times a second.
+// What it has gathered is added to a series before a scrape.
+
+import Synchronization
+
+/// Observations of one thread on their way to a series of a family that many threads share.
+public final class LocalHistogram: @unchecked Sendable {
+    // Unchecked: cells are atomic, written by one thread; what was told is behind a lock.
+    private let bounds: UnsafePointer<UInt64>
+    private let boundCount: Int
+    /// The sum, then the buckets, as in a series.
+    private let cells: UnsafeMutablePointer<Atomic<UInt64>>
+    private let target: LazySeries<Histogram>
+    private let told: Mutex<[UInt64]>
+
+    /// - Parameter series: gets what is gathered here; made by the first observation that is told, so that no series is shown
+    ///   before its first event. Of a family in nanoseconds.
+    public init(_ series: LazySeries<Histogram>, buckets: Buckets) {
+        let shape = HistogramShape(buckets, .seconds)
+        // Kept for as long as the process, as series are.
+        bounds = shape.boundsInTicks
+        boundCount = buckets.bounds.count
+        cells = .allocate(capacity: boundCount + 2)
+        for index in 0..<boundCount + 2 { (cells + index).initialize(to: Atomic(0)) }
+        target = series
+        told = Mutex([UInt64](repeating: 0, count: boundCount + 2))
+    }
+
+    /// Counts a duration. Only on the owning thread.
+    @inline(__always)
+    public func observe(nanoseconds: UInt64) {
+        var bucket = 0
+        while bucket < boundCount && nanoseconds > bounds[bucket] { bucket &+= 1 }
+        add(1, to: 1 &+ bucket)
+        add(nanoseconds, to: 0)
+    }
+
+    @inline(__always)
+    private func add(_ amount: UInt64, to index: Int) {
+        cells[index].store(cells[index].load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+
+    /// Adds what is new to the series. Any thread.
+    public func tell() {
+        told.withLock { told in
+            var handle: Histogram?
+            // Buckets after the sum: a sum that lags behind its count by an observation is put right by the next scrape.
+            for index in 0..<boundCount + 2 {
+                let now = cells[index].load(ordering: .relaxed)
+                let news = now &- told[index]
+                guard news > 0 else { continue }
+                if handle == nil { handle = target.handle }
+                handle!.cells[index].wrappingAdd(news, ordering: .relaxed)
+                told[index] = now
+            }
+        }
+    }
+}
