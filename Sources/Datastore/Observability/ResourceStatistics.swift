@@ -52,7 +52,7 @@ final class ResourceStatistics: Sendable {
 
         init(_ resource: String) {
             own = SeriesLabels([("resource", resource)])
-            operations = Operation.allCases.map { SeriesLabels([("resource", resource), ("operation", $0.rawValue)]) }
+            operations = Operation.allCases.map { SeriesLabels([("resource", resource), ("op", $0.rawValue)]) }
         }
     }
 
@@ -69,10 +69,9 @@ final class ResourceStatistics: Sendable {
             }
         }
 
-        /// nil: there are no bytes to count.
-        func bytes(_ row: Row) -> Int? {
+        func bytes(_ row: Row) -> Int {
             switch self {
-            case .delete: nil
+            case .delete: 0
             case .get: row[.getBytes]
             case .list: row[.listBytes]
             case .put: Int(row.usage.putBytes)
@@ -103,6 +102,7 @@ final class ResourceStatistics: Sendable {
         }
     }
 
+    /// What never happened to a resource has no series: most resources are written rarely, and most of a scrape would be zeros.
     func wire(_ registry: Registry) {
         registry.beforeScrape { [self] in refresh() }
         func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (Row) -> Int) {
@@ -119,13 +119,14 @@ final class ResourceStatistics: Sendable {
         gauge("martlet_resource_largest_bytes", "Bytes of the largest object, by resource.") { Int($0.usage.largestBytes) }
         gauge("martlet_resource_watchers", "Watchers, by resource.") { $0[.watchers] }
         registry.sampled(
-            "martlet_resource_operations_total", help: "Keys written or deleted, keys read, lists and watches begun, by resource.",
+            "martlet_resource_ops_total", help: "Keys written or deleted, keys read, lists and watches begun, by resource.",
             kind: .counter
         ) { [self] emit in
             let sample = sample.withLock { $0 }
             for (row, series) in zip(sample.rows, sample.series) {
                 for (index, operation) in Operation.allCases.enumerated() {
-                    emit(series.operations[index], Double(operation.count(row)))
+                    let count = operation.count(row)
+                    if count > 0 { emit(series.operations[index], Double(count)) }
                 }
             }
         }
@@ -136,14 +137,17 @@ final class ResourceStatistics: Sendable {
             let sample = sample.withLock { $0 }
             for (row, series) in zip(sample.rows, sample.series) {
                 for (index, operation) in Operation.allCases.enumerated() {
-                    if let bytes = operation.bytes(row) { emit(series.operations[index], Double(bytes)) }
+                    let bytes = operation.bytes(row)
+                    if bytes > 0 { emit(series.operations[index], Double(bytes)) }
                 }
             }
         }
         registry.sampled("martlet_resource_watch_events_total", help: "Events sent to watchers, by resource.", kind: .counter) {
             [self] emit in
             let sample = sample.withLock { $0 }
-            for (row, series) in zip(sample.rows, sample.series) { emit(series.own, Double(row[.watchEvents])) }
+            for (row, series) in zip(sample.rows, sample.series) where row[.watchEvents] > 0 {
+                emit(series.own, Double(row[.watchEvents]))
+            }
         }
     }
 }

@@ -272,6 +272,8 @@ public final class KeySpace: @unchecked Sendable {
         try checkAlarms(growing: false)
         let keys = try leases.revoke(id: request.id)
         metrics?.lease.revoked.increment()
+        // Each key is an operation of its own, as in etcd.
+        work.deletes += keys.count
         for key in keys {
             key.withUnsafeBytes { key in
                 _ = store.deleteRange(key: key, rangeEnd: UnsafeRawBufferPointer(start: nil, count: 0))

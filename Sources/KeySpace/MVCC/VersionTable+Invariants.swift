@@ -33,7 +33,46 @@ extension VersionTable {
                 slot = slab.previous(of: record)
             }
         }
+        if let violation = accountViolation() { return violation }
         if chained != inOrder.count - dead { return "\(chained) versions hang on keys, \(inOrder.count - dead) in the order" }
+        return nil
+    }
+}
+
+extension VersionTable {
+    /// Counts everything again and compares it with the accounts.
+    private func accountViolation() -> String? {
+        var counted: [ResourceID: ResourceUsage] = [:]
+        var cursor = index.cursor(KeyRange(key: .zeroByte, rangeEnd: .zeroByte))
+        while let (entry, isLive) = cursor.next() {
+            if entry.resource != accounts.names.known(entry.bytes) { return "a key of another resource" }
+            var slot: UInt32? = entry.newest
+            while let current = slot {
+                let record = slab[current]
+                counted[entry.resource, default: ResourceUsage()].storedBytes += Int64(record.pointee.location.length)
+                slot = slab.previous(of: record)
+            }
+            guard isLive else { continue }
+            let length = Int64(slab[entry.newest].pointee.location.length)
+            counted[entry.resource]!.liveKeys += 1
+            counted[entry.resource]!.liveBytes += length
+            counted[entry.resource]!.largestBytes = max(counted[entry.resource]!.largestBytes, length)
+        }
+        for (number, name) in accounts.names.all.enumerated() {
+            let resource = ResourceID(rawValue: UInt16(number))
+            let told = accounts[resource].pointee
+            let right = counted[resource] ?? ResourceUsage()
+            if told.liveKeys != right.liveKeys || told.liveBytes != right.liveBytes || told.storedBytes != right.storedBytes {
+                return "\(name) has \(right), counted \(told)"
+            }
+            if told.largestBytes < right.largestBytes { return "\(name): the largest has \(right.largestBytes) bytes, told \(told.largestBytes)" }
+            if let key = accounts.largestKey(resource) {
+                let length = Int64(slab[key.newest].pointee.location.length)
+                if length != told.largestBytes { return "\(name): the largest key has \(length) bytes, told \(told.largestBytes)" }
+            } else if told.largestBytes > max(right.largestBytes + right.largestBytes / 4, 10) {
+                return "\(name): the largest has \(right.largestBytes) bytes, told \(told.largestBytes)"
+            }
+        }
         return nil
     }
 }

@@ -130,6 +130,7 @@ class Table(Case):
         cls.server = cls.enterClassContext(Server("--metrics=extensive", "--snapshot-count=10"))
         client = cls.enterClassContext(Client(cls.server.address))
         load(cls.server, client)
+        scrape(cls.server)
         cls.families = scrape(cls.server)
         cls.rows = list(csv.DictReader(TABLE.open()))
 
@@ -202,6 +203,11 @@ class BesideEtcd(Case):
         "etcd_debugging_store_reads_total": "no v2 store", "etcd_debugging_store_writes_total": "no v2 store",
         "etcd_debugging_store_reads_failed_total": "no v2 store", "etcd_debugging_store_writes_failed_total": "no v2 store",
         "etcd_debugging_mvcc_db_compaction_last": "a time",
+        ("etcd_server_apply_duration_seconds_count", (("op", "unknown"), ("success", "true"), ("version", "v3"))):
+            "what 3.5 calls so has the name AuthStatus here",
+        ("grpc_server_handled_total", (("grpc_code", "Unavailable"), ("grpc_method", "LeaseKeepAlive"),
+                                       ("grpc_service", "etcdserverpb.Lease"), ("grpc_type", "bidi_stream"))):
+            "a client that ends its stream has cancelled it; etcd says Unavailable, which its own alert takes for a failure",
     }
 
     def measured(self, binary):
@@ -225,15 +231,17 @@ class BesideEtcd(Case):
         for thread in threads:
             thread.join()
         here, there = results["here"], results["there"]
+        names = {row["metric"] for row in csv.DictReader(TABLE.open())}
+
         def comparable(key):
             name, labels = key
-            return name.startswith(("etcd_", "grpc_", "promhttp_")) and not name.startswith("etcd_debugging_snap") \
-                and name not in self.EXCUSED and dict(labels).get("version") != "v2"
+            # A sum may be zero where a count is not: whole milliseconds, or phases that a log does not have.
+            return name.removesuffix("_count") in names and name.startswith(("etcd_", "grpc_", "promhttp_")) \
+                and name not in self.EXCUSED and key not in self.EXCUSED and dict(labels).get("version") != "v2"
         still = sorted(key for key in there if comparable(key) and key not in here)
         self.assertEqual(still, [], "moved in etcd and not here")
-        known = {key for key in there}
-        for key in sorted(known):
-            if key[0] in self.EXACT:
+        for key in sorted(there):
+            if key[0] in self.EXACT and key not in self.EXCUSED:
                 with self.subTest(key):
                     self.assertEqual(here.get(key), there[key])
 
@@ -364,8 +372,10 @@ class Resources(Case):
             # The same after a start from the checkpoint, and from the log alone.
             stored = {name: {k: row[k] for k in ("keys", "live_bytes", "history_bytes")} for name, row in rows.items() if row["keys"] or row["history_bytes"]}
             for end in ("stop", "kill"):
+                client.close()
                 server.stop() if end == "stop" else server.kill()
                 server.start()
+                client = self.enterContext(Client(server.address))
                 self.check(server, client)
                 again = {name: {k: row[k] for k in ("keys", "live_bytes", "history_bytes")} for name, row in self.rows(server).items() if row["keys"] or row["history_bytes"]}
                 self.assertEqual(again, stored, end)
@@ -422,9 +432,9 @@ class Resources(Case):
             series = families["martlet_resource_keys"][1]
             self.assertEqual({dict(labels)["resource"]: value for (_, labels), value in series.items()},
                              {"other": 3, "pods": 2, "things": 1, "configmaps": 0})
-            written = {dict(labels)["resource"]: value for (_, labels), value in families["martlet_resource_operations_total"][1].items()
-                       if dict(labels)["operation"] == "put"}
-            self.assertEqual(written, {"other": 3, "pods": 2, "things": 1, "configmaps": 0})
+            written = {dict(labels)["resource"]: value for (_, labels), value in families["martlet_resource_ops_total"][1].items()
+                       if dict(labels)["op"] == "put"}
+            self.assertEqual(written, {"other": 3, "pods": 2, "things": 1})
 
     def test_sorted_and_limited(self):
         with Server() as server, Client(server.address) as client:
@@ -540,7 +550,10 @@ class Pages(Case):
                     one.range(b"a")
             body = get(server.url + "/metrics")[2]
             parse_metrics(body.decode())
-            self.assertLess(len(body), 200_000)
+            ours = sum(len(line) + 1 for line in body.decode().splitlines() if "martlet_" in line)
+            self.assertLess(ours, 110_000)
+            # As Prometheus asks for it.
+            self.assertLess(len(get(server.url + "/metrics", **{"Accept-Encoding": "gzip"})[2]), 60_000)
             self.assertEqual(len(debug(server, "clients")["clients"]), 71)
 
 
