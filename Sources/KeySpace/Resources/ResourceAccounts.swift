@@ -93,7 +93,12 @@ final class ResourceAccounts {
                 return
             }
         }
-        if replaced > 0, largest[Int(resource.rawValue)] == key { lostLargest(resource) }
+        guard replaced > 0 else { return }
+        // Without a known one, the last of its class takes the bound along.
+        let champion = largest[Int(resource.rawValue)]
+        if champion == key || champion == nil && SizeClass.of(replaced) == SizeClass.of(account.pointee.largestBytes) {
+            lostLargest(resource)
+        }
     }
 
     /// A version was purged.

@@ -57,7 +57,7 @@ struct Watcher {
     var state: State
     var flags: Flags
     /// Whose keys it watches.
-    var resource: ResourceID
+    var resource = ResourceID.other
     /// Slot in the key table or node of the range tree while in an index.
     var place: UInt32 = .noWatcher
     /// Watchers of the same interval while in an index; the stream's list while behind.
