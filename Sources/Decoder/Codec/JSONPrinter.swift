@@ -124,7 +124,10 @@ struct JSONPrinter {
 
     /// - Returns: whether the message stands inline and has unknown fields.
     private mutating func appendMessage(_ value: MessageValue, _ field: FieldPlan, _ start: Int) -> Bool {
-        let plan = field.plan
+        field.withPlan { appendMessage(value, field, $0, start) }
+    }
+
+    private mutating func appendMessage(_ value: MessageValue, _ field: FieldPlan, _ plan: MessagePlan, _ start: Int) -> Bool {
         let present = value.message(field)
         if field.isInline {
             guard let inner = present ?? (field.wire == .value ? MessageValue(plan.empty) : nil) else { return false }
@@ -167,7 +170,7 @@ struct JSONPrinter {
             guard hasRoom() else { break }
             if index > 0 { sink.append(byte: UInt8(ascii: ",")) }
             switch field.kind {
-            case .message: append(value.elementMessage(field, index), field.plan)
+            case .message: field.withPlan { append(value.elementMessage(field, index), $0) }
             case .string: sink.jsonString(MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)))
             case .bytes: sink.jsonBase64(MessageValue.bytes(value.element(field, index, as: ProtobufCBinaryData.self)))
             case .int32: sink.decimal(Int64(value.element(field, index, as: Int32.self)))

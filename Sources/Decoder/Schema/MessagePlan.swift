@@ -60,6 +60,10 @@ struct FieldPlan {
     @inline(__always)
     var plan: MessagePlan { message.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0 } }
 
+    /// The same without counting a reference.
+    @inline(__always)
+    func withPlan<R>(_ body: (MessagePlan) -> R) -> R { message.unsafelyUnwrapped._withUnsafeGuaranteedRef { body($0) } }
+
     var name: String { String(cString: nameText) }
     var jsonName: String { String(decoding: UnsafeRawBufferPointer(rebasing: key[2..<key.count - 2]), as: UTF8.self) }
 
