@@ -43,6 +43,20 @@ import Wire
         #expect([0xd9, 0xd9, 0xf7, 0xa0].withUnsafeBytes { StoredForm(UnsafeRawBufferPointer(rebasing: $0[0..<1])) } == .other)
     }
 
+    /// As Go's yaml v2 writes the line ends of other scripts, and a key that YAML would merge.
+    @Test(arguments: [
+        (#"{"a":"x\n\u2028y\nz"}"#, "a: |-\n  x\n\u{2028}  y\n  z\n"), (#"{"a":{"b":"x\u2028y"}}"#, "a:\n  b: 'x\u{2028}    y'\n"),
+        (#"{"a":"\n\n\u2029\u2029x\n"}"#, "a: |2\n\n\n\u{2029}\u{2029}  x\n"), (#"{"<<":"x"}"#, "<<: x\n"), (#"{"<<":{"a":1}}"#, "\"<<\":\n  a: 1\n"),
+    ])
+    func lineEndsOfOthers(_ json: String, _ expected: String) throws {
+        let yaml = ByteSink(), back = ByteSink(), plain = ByteSink()
+        try Array(json.utf8).withUnsafeBytes { try YAMLWriter.append(json: $0, to: yaml) }
+        #expect(String(decoding: yaml.bytes, as: UTF8.self) == expected)
+        try YAMLReader.appendJSON(yaml.bytes, to: back)
+        try Array(json.utf8).withUnsafeBytes { UntypedJSON.append(try JSONDocument($0), to: plain) }
+        #expect(back.array() == plain.array())
+    }
+
     private func json(yaml: String) throws -> String {
         let sink = ByteSink()
         try Array(yaml.utf8).withUnsafeBytes { try YAMLReader.appendJSON($0, to: sink) }

@@ -40,6 +40,12 @@ public struct YAMLWriter {
         column = 0
     }
 
+    /// A line end of the text itself; U+2028 and U+2029 are such as well.
+    private mutating func lineBreak(_ scalar: Unicode.Scalar) {
+        put(scalar)
+        column = 0
+    }
+
     private mutating func pad(to indent: Int) {
         while column < indent {
             sink.append(byte: UInt8(ascii: " "))
@@ -146,7 +152,15 @@ public struct YAMLWriter {
     private mutating func folded(_ scalars: [Unicode.Scalar], _ indent: Int, _ isSimpleKey: Bool, quote: Unicode.Scalar?) {
         if let quote { put(quote) }
         var isAfterSpace = false
+        var isAtLineStart = false
         for (index, scalar) in scalars.enumerated() {
+            if ScalarAnalysis.isBreak(scalar) {
+                lineBreak(scalar)
+                isAtLineStart = true
+                continue
+            }
+            if isAtLineStart { pad(to: indent) }
+            isAtLineStart = false
             guard scalar == " " else {
                 if scalar == quote { put(scalar) }
                 put(scalar)
@@ -226,8 +240,8 @@ public struct YAMLWriter {
         newline()
         var isAtLineStart = true
         for scalar in scalars {
-            if scalar == "\n" {
-                newline()
+            if ScalarAnalysis.isBreak(scalar) {
+                lineBreak(scalar)
                 isAtLineStart = true
                 continue
             }
