@@ -33,6 +33,15 @@ need_packages() { # PACKAGE...
     die "cannot install ${missing[*]}"
 }
 
+# The tools of Swift leave an empty directory behind in TMPDIR each time they run: give them one that goes with them.
+run_swift() {
+  local directory status=0
+  directory=$(mktemp -d)
+  TMPDIR=$directory swift "$@" || status=$?
+  rm -rf "$directory"
+  return "$status"
+}
+
 # Finds Swift 6.3 or later, and what it takes to build with it; one in /opt/swift need not be in PATH.
 need_swift() {
   need_packages "${build_packages[@]}"
@@ -43,7 +52,7 @@ need_swift() {
   command -v swift >/dev/null ||
     die "no swift in PATH: get Swift 6.3 for Debian 12 from swift.org/install, unpack it to /opt/swift, run this again"
   local version
-  version=$(swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p' | head -n1)
+  version=$(run_swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p' | head -n1)
   [[ $(printf '%s\n' 6.3 "$version" | sort -V | head -n1) == 6.3 ]] || die "Swift $version is too old: 6.3 or later is needed"
 }
 
@@ -55,7 +64,7 @@ build_product() { # NAME
   [[ -x $repository/.build/release/$1 ]] || say "building $1 (some minutes the first time)"
   # Run-time checks of exclusive access stay on in debug builds, where the tests run; on the request path they are
   # a twentieth of a call and two thirds of a watch event's fan-out.
-  if ! swift build --package-path "$repository" -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked \
+  if ! run_swift build --package-path "$repository" -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked \
     --product "$1" >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     die "the build failed (all of its output: $log)"

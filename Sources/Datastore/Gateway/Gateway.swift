@@ -22,6 +22,7 @@ final class Gateway: HTTPHandler {
     let bodyBytesMax: Int
     /// Places for calls; nil: as many as there are requests.
     let streams: GatewayStreams?
+    let metrics: GatewayMetrics
     private let isAuthEnabled: @Sendable () -> Bool
     private let targets = Mutex<[String: Target]?>(nil)
 
@@ -30,11 +31,12 @@ final class Gateway: HTTPHandler {
     ///   - isAuthEnabled: asked where a client's certificate names it, which the gateway could not respect.
     init(
         _ methods: MethodTable, _ configuration: ServerConfiguration, observer: (any TransportObserver)?,
-        isAuthEnabled: @escaping @Sendable () -> Bool
+        metrics: GatewayMetrics, isAuthEnabled: @escaping @Sendable () -> Bool
     ) {
         services = LocalEndpoint(methods, configuration, observer: observer)
         bodyBytesMax = configuration.httpBodyBytesMax
         streams = GatewayStreams(limit: configuration.concurrentStreamsMax)
+        self.metrics = metrics
         self.isAuthEnabled = isAuthEnabled
     }
 
@@ -43,10 +45,14 @@ final class Gateway: HTTPHandler {
             preconditionFailure("the listener does not hand over the bodies of the gateway's requests")
         }
         if let name = request.peerCommonName, !name.isEmpty, isAuthEnabled() {
+            metrics.answered(.none, status: 400)
             return responder.respond(.error(400, Self.commonNameText))
         }
         let path = PathText.decoded(request.path)
-        if let clean = PathText.cleaned(path) { return responder.respond(PathText.redirect(to: clean, request)) }
+        if let clean = PathText.cleaned(path) {
+            metrics.answered(.none, status: 301)
+            return responder.respond(PathText.redirect(to: clean, request))
+        }
         let exchange = GatewayExchange(self, responder, body)
         do throws(CallError) {
             try exchange.begin(target(path, request), request)

@@ -38,6 +38,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
     private var isOver = false {
         didSet { if isOver, !oldValue { giveUpPlace() } }
     }
+    private var isCounted = false
 
     init(_ gateway: Gateway, _ responder: HTTPResponder, _ body: HTTPBodyStream) {
         self.gateway = gateway
@@ -119,6 +120,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
 
     private func peerIsGone() {
         isOver = true
+        note(0)
         call?.cancel()
         call = nil
     }
@@ -139,7 +141,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
             isInputOver = true
             isOver = true
             call = nil
-            responder.respond(.error(413, "http: request body too large"))
+            respond(.error(413, "http: request body too large"))
         } else {
             body.heldBytes = input.count
             if body.hasNoEnd { callOnce(isWhole: false) }
@@ -151,7 +153,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         isBodyOver = true
         if let refusal {
             isOver = true
-            return responder.respond(GatewayError.response(refusal))
+            return respond(GatewayError.response(refusal))
         }
         if isStreamingRequest {
             takeMessages()
@@ -182,7 +184,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         } catch {
             isOver = true
             self.call = nil
-            return responder.respond(GatewayError.response(CallError(.invalidArgument, error.message)))
+            return respond(GatewayError.response(CallError(.invalidArgument, error.message)))
         }
         forgetInput()
         switch enter() {
@@ -193,7 +195,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         case .refused:
             isOver = true
             self.call = nil
-            responder.respond(GatewayError.response(.tooManyRequests))
+            respond(GatewayError.response(.tooManyRequests))
         }
     }
 
@@ -301,7 +303,20 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
     private func startAnswer() {
         guard !isStarted else { return }
         isStarted = true
+        note(200)
         responder.start(headers: Self.headers)
+    }
+
+    private func respond(_ response: HTTPResponse) {
+        note(response.status)
+        responder.respond(response)
+    }
+
+    /// Counts the request, once.
+    private func note(_ status: Int) {
+        guard !isCounted else { return }
+        isCounted = true
+        gateway.metrics.answered(target == nil ? .none : isStreamingAnswer ? .stream : .unary, status: status)
     }
 
     private static let headers: HTTPFields = ["Content-Type": "application/json", "Grpc-Metadata-Content-Type": "application/grpc"]
@@ -324,10 +339,10 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
 
     private func endUnary(_ status: StatusCode, _ text: String) {
         guard status == .ok else {
-            return isStarted ? responder.abort() : responder.respond(GatewayError.response(CallError(status, text)))
+            return isStarted ? responder.abort() : respond(GatewayError.response(CallError(status, text)))
         }
-        guard hasAnswer else { return responder.respond(GatewayError.response(CallError(.internal, "the call ended without an answer"))) }
-        guard isStarted else { return responder.respond(HTTPResponse(headers: Self.headers, body: output.array())) }
+        guard hasAnswer else { return respond(GatewayError.response(CallError(.internal, "the call ended without an answer"))) }
+        guard isStarted else { return respond(HTTPResponse(headers: Self.headers, body: output.array())) }
         flush()
         responder.end()
     }
@@ -337,6 +352,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
             isStarted = true
             // A stream that ends well without an answer has no content at all.
             let headers: HTTPFields = status == .ok ? [:] : ["Content-Type": "application/json"]
+            note(GatewayError.httpStatus(status))
             responder.start(status: GatewayError.httpStatus(status), headers: headers)
         }
         if status != .ok {
@@ -353,7 +369,7 @@ final class GatewayExchange: HTTPBodyReader, LocalCallOutput, @unchecked Sendabl
         if isStarted {
             responder.abort()
         } else {
-            responder.respond(GatewayError.response(CallError(.internal, "the answer cannot be translated to JSON")))
+            respond(GatewayError.response(CallError(.internal, "the answer cannot be translated to JSON")))
         }
     }
 }

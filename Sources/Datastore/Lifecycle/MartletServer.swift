@@ -178,7 +178,9 @@ public final class MartletServer: Sendable {
         let certificatesNameUsers = configuration.clientTLS.requiresCertificate
         let gateway =
             configuration.servesGateway
-            ? Gateway(services.methods, transport.configuration, observer: observer, isAuthEnabled: { certificatesNameUsers && auth.isEnabled }) : nil
+            ? Gateway(
+                services.methods, transport.configuration, observer: observer, metrics: node.metrics.gateway,
+                isAuthEnabled: { certificatesNameUsers && auth.isEnabled }) : nil
         let client = AccessControl(
             configuration, log: node.log, inner: ClientEndpoints(node, role: .client, gateway: gateway))
         let streamed = gateway == nil ? [] : Gateway.prefixes

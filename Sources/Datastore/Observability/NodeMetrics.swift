@@ -22,6 +22,7 @@ struct NodeMetrics: Sendable {
     let descriptors: FileDescriptorMetrics
     let quotaDisarms: Counter
     let tls: TLSMetrics
+    let gateway: GatewayMetrics
     let peers: PeerMetrics
     let snapshotTransfers: SnapshotTransferMetrics
     let receivedDatabases: ReceivedDatabaseMetrics
@@ -57,6 +58,7 @@ struct NodeMetrics: Sendable {
         quotaDisarms = registry.counter(
             "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
         tls = TLSMetrics(registry)
+        gateway = GatewayMetrics(registry)
         _ = ProcessMetrics(registry)
         _ = V2StoreMetrics(registry)
         _ = ProxyMetrics(registry)

@@ -677,6 +677,30 @@ class Own(SharedServer):
         changed = {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
         self.assertEqual(sorted(changed.values()), [1, 1], changed)
 
+    def test_requests_are_counted(self):
+        def counts():
+            text = self.gateway.request("/metrics", method="GET").body.decode()
+            return {tuple(re.findall(r'"([^"]*)"', line)): float(line.split()[-1])
+                    for line in text.splitlines() if line.startswith("martlet_gateway_requests_total{")}
+        before = counts()
+        for _ in range(3):
+            self.gateway.post("/v3/kv/range", {"key": b64("a")})
+        self.gateway.post("/v3/kv/range", {})
+        self.gateway.request("/v3/kv/range", "{")
+        self.gateway.post("/v3/nothing", {})
+        self.gateway.request("/v3/kv/range", method="GET")
+        with Conversation(self.server.url + "/v3/watch", "--http1.1") as talk:
+            talk.send({"create_request": {"key": b64("a")}})
+            talk.next()
+        deadline = time.monotonic() + 20
+        wanted = {("unary", "200"): 3, ("unary", "400"): 2, ("none", "404"): 1, ("none", "501"): 1, ("stream", "200"): 1}
+        while True:
+            moved = {labels: value - before.get(labels, 0) for labels, value in counts().items() if value != before.get(labels, 0)}
+            if moved == wanted:
+                return
+            self.assertLess(time.monotonic(), deadline, moved)
+            time.sleep(0.05)
+
     def test_metrics_gzip(self):
         plain_text = self.gateway.request("/metrics", method="GET")
         self.assertNotIn("content-encoding", plain_text.headers)
