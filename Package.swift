@@ -98,9 +98,10 @@ let package = Package(
         .executableTarget(name: "decoder-benchmark", dependencies: ["Decoder", "Wire"], path: "Sources/DecoderBenchmark"),
         // What stores keep, read from their files.
         .target(name: "Archive", dependencies: ["Wire", "Storage"]),
+        .target(name: "LiveArchive", dependencies: ["Wire", "Archive", "Client"]),
         .target(
             name: "DecoderCommands",
-            dependencies: ["Wire", "Storage", "Archive", "Decoder", "DecoderEncryption", "CommandLineTools"]),
+            dependencies: ["Wire", "Storage", "Archive", "LiveArchive", "Client", "Transport", "Decoder", "DecoderEncryption", "CommandLineTools"]),
         .executableTarget(name: "martlet-decoder", dependencies: ["DecoderCommands"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),

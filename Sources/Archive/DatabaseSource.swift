@@ -85,7 +85,7 @@ final class DatabaseSource: RevisionSource {
 
     // MARK: Records
 
-    func forEach(_ body: (StoredRevision) throws -> Bool) throws {
+    func forEach(_ scope: ReadScope, _ body: (StoredRevision) throws -> Bool) throws {
         guard !isLenient, let keys else { return try salvage(body) }
         var ticker = ProgressTicker()
         do {
@@ -128,7 +128,7 @@ final class DatabaseSource: RevisionSource {
         }
     }
 
-    func read(_ place: RecordPlace, _ body: (StoredRevision) throws -> Void) throws {
+    func read(_ place: RecordPlace, of _: UnsafeRawBufferPointer, at _: Int64, _ body: (StoredRevision) throws -> Void) throws {
         var key = [UInt8](repeating: UInt8(ascii: "_"), count: place.isTombstone ? 18 : 17)
         key.withUnsafeMutableBytes {
             $0.storeBytes(of: place.main.bigEndian, as: Int64.self)

@@ -37,7 +37,7 @@ final class DirectorySource: RevisionSource {
 
     var notes: [String] { reader.problems.map(\.description) + noted.all }
 
-    func forEach(_ body: (StoredRevision) throws -> Bool) throws {
+    func forEach(_ scope: ReadScope, _ body: (StoredRevision) throws -> Bool) throws {
         var ticker = ProgressTicker()
         do {
             try reader.forEach { record in
@@ -59,7 +59,7 @@ final class DirectorySource: RevisionSource {
         }
     }
 
-    func read(_ place: RecordPlace, _ body: (StoredRevision) throws -> Void) throws {
+    func read(_ place: RecordPlace, of _: UnsafeRawBufferPointer, at _: Int64, _ body: (StoredRevision) throws -> Void) throws {
         sink.clear(keeping: ArchiveLimits.bytesKept)
         do throws(StorageError) {
             try reader.append(RecordLocation(segment: place.segment, length: place.length, offset: place.offset), to: sink)

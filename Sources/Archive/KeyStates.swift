@@ -49,18 +49,22 @@ public struct KeyStates {
     public let source: any RevisionSource
     /// Later changes are left out.
     public let revision: Int64
-    public let range: KeyRange
+    public let range: KeySpan
+    private let needsHistory: Bool
     private let keysMax: Int
 
-    /// - Parameter revision: 0: the last one.
+    /// - Parameters:
+    ///   - revision: 0: the last one.
+    ///   - needsHistory: false: how many revisions there are of a key, and their bytes, is not asked for.
     /// - Throws: for a revision that is compacted, or not reached yet.
     public init(
-        _ source: any RevisionSource, at revision: Int64 = 0, in range: KeyRange = KeyRange(), keysMax: Int = ArchiveLimits.keysPerPass
+        _ source: any RevisionSource, at revision: Int64 = 0, in range: KeySpan = KeySpan(), needsHistory: Bool = true, keysMax: Int = ArchiveLimits.keysPerPass
     ) throws(ArchiveError) {
         try KeyStates.check(source, revision)
         self.source = source
         self.revision = revision == 0 ? source.revision : revision
         self.range = range
+        self.needsHistory = needsHistory
         self.keysMax = keysMax
     }
 
@@ -73,13 +77,18 @@ public struct KeyStates {
 
     /// Reads the keys from `low` on as far as memory allows.
     func window(from low: [UInt8]) throws -> KeyTable<KeyState> {
-        let table = KeyTable<KeyState>(KeyRange(low: low, high: range.high), keysMax: keysMax)
-        try source.forEach { change in
+        let table = KeyTable<KeyState>(KeySpan(low: low, high: range.high), keysMax: keysMax)
+        try source.forEach(ReadScope(table.range, at: revision, needsHistory: needsHistory)) { change in
             guard change.main <= revision else { return false }
             table.update(change.key, initial: KeyState(change)) { $0.take(change, compacted: source.compacted) }
             return true
         }
         return table
+    }
+
+    /// Reads what a key was.
+    public func read(_ state: KeyState, of key: UnsafeRawBufferPointer, _ body: (StoredRevision) throws -> Void) throws {
+        try source.read(state.latest, of: key, at: revision, body)
     }
 
     /// Visits keys that have revisions, deleted ones too, in byte order.

@@ -7,7 +7,7 @@ import Glibc
 import Wire
 
 /// A range of keys: from the first on, up to but without the second.
-public struct KeyRange: Equatable, Sendable {
+public struct KeySpan: Equatable, Sendable {
     public var low: [UInt8]
     /// Nil: all keys from `low` on.
     public var high: [UInt8]?
@@ -16,6 +16,9 @@ public struct KeyRange: Equatable, Sendable {
         self.low = low
         self.high = high
     }
+
+    /// One key.
+    public init(key: [UInt8]) { self.init(low: key, high: key + [0]) }
 
     /// Keys that begin with a prefix.
     public init(prefix: [UInt8]) {
@@ -57,7 +60,7 @@ public final class KeyTable<Value> {
     }
 
     /// Keys outside are not taken; its upper end comes down when the table is full.
-    public private(set) var range: KeyRange
+    public private(set) var range: KeySpan
     private var entries: ContiguousArray<Entry> = []
     /// Number of the entry + 1; 0: free. A power of two of them.
     private var slots = ContiguousArray<UInt32>(repeating: 0, count: 1024)
@@ -65,7 +68,7 @@ public final class KeyTable<Value> {
     private let keysMax: Int
     private let bytesMax: Int
 
-    public init(_ range: KeyRange = KeyRange(), keysMax: Int = ArchiveLimits.keysPerPass, bytesMax: Int = ArchiveLimits.keyBytesPerPass) {
+    public init(_ range: KeySpan = KeySpan(), keysMax: Int = ArchiveLimits.keysPerPass, bytesMax: Int = ArchiveLimits.keyBytesPerPass) {
         precondition(keysMax >= 2 && bytesMax < Int(UInt32.max) / 2)
         self.range = range
         self.keysMax = keysMax

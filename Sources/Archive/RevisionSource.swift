@@ -14,22 +14,44 @@ public protocol RevisionSource: AnyObject {
     var compacted: Int64 { get }
     /// The last revision; 1 for an empty store.
     var revision: Int64 { get }
-    /// Visits puts and deletes in the order of their revisions.
+    /// Visits puts and deletes, those of one key in the order of their revisions; a file all of them.
     ///
+    /// - Parameter scope: what is needed; more may come.
     /// - Parameter body: answers whether to go on.
     /// - Throws: `ArchiveError`, or what the body throws.
-    func forEach(_ body: (StoredRevision) throws -> Bool) throws
-    /// Reads one revision again.
-    func read(_ place: RecordPlace, _ body: (StoredRevision) throws -> Void) throws
+    func forEach(_ scope: ReadScope, _ body: (StoredRevision) throws -> Bool) throws
+    /// Reads the revision again that a key had at `revision`.
+    func read(_ place: RecordPlace, of key: UnsafeRawBufferPointer, at revision: Int64, _ body: (StoredRevision) throws -> Void) throws
     /// What the user should know of what was read: damage that was passed over, a file that somebody writes to.
     var notes: [String] { get }
     /// Called from time to time with the bytes that were read in this pass.
     var progress: ((UInt64) -> Void)? { get set }
 }
 
+/// What a reader needs of a store, so that a server need not send more.
+public struct ReadScope: Sendable {
+    public var span: KeySpan
+    /// Later changes are not wanted.
+    public var revision: Int64
+    /// False: of each key the last change is enough.
+    public var needsHistory: Bool
+
+    public init(_ span: KeySpan = KeySpan(), at revision: Int64, needsHistory: Bool = true) {
+        self.span = span
+        self.revision = revision
+        self.needsHistory = needsHistory
+    }
+}
+
+extension RevisionSource {
+    /// Visits everything.
+    public func forEach(_ body: (StoredRevision) throws -> Bool) throws { try forEach(ReadScope(at: revision), body) }
+}
+
 public enum SourceKind: String, Sendable {
     case database = "etcd database"
     case directory = "martlet data directory"
+    case server = "server"
 }
 
 public enum Archive {

@@ -16,6 +16,19 @@ public struct StoredRevision {
     /// Bytes that the store needs for it, without its own overhead.
     public let bytes: Int
 
+    /// A put as a server tells it; its key and value must live as long as it.
+    public init(
+        key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, created: Int64, modified: Int64, version: Int64, lease: Int64, isDelete: Bool
+    ) {
+        place = RecordPlace(main: modified, sub: 0, isTombstone: isDelete)
+        self.key = key
+        self.value = value
+        self.created = created
+        self.version = version
+        self.lease = lease
+        bytes = key.count + value.count
+    }
+
     /// Main revision.
     public var main: Int64 { place.main }
     public var isTombstone: Bool { place.isTombstone }

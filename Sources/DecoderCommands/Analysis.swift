@@ -76,7 +76,7 @@ struct Analysis {
     /// - Parameters:
     ///   - revision: 0: the last one.
     ///   - rows: length of each list.
-    init(_ source: any RevisionSource, at revision: Int64, in range: KeyRange, rows: Int, keysPerPass: Int = ArchiveLimits.keysPerPass) throws {
+    init(_ source: any RevisionSource, at revision: Int64, in range: KeySpan, rows: Int, keysPerPass: Int = ArchiveLimits.keysPerPass) throws {
         try KeyStates.check(source, revision)
         self.revision = revision == 0 ? source.revision : revision
         largest = TopList(rows)
@@ -86,7 +86,7 @@ struct Analysis {
         var interner = KindInterner()
         var low = range.low
         while true {
-            let table = KeyTable<Use>(KeyRange(low: low, high: range.high), keysMax: keysPerPass)
+            let table = KeyTable<Use>(KeySpan(low: low, high: range.high), keysMax: keysPerPass)
             try read(source, into: table, &interner)
             passes += 1
             table.forEachSorted { key, use in add(key, use, names, interner) }
@@ -99,7 +99,7 @@ struct Analysis {
         let compacted = source.compacted
         let isFirst = passes == 0
         var clock = clock
-        try source.forEach { change in
+        try source.forEach(ReadScope(table.range, at: revision)) { change in
             guard change.main <= revision else { return false }
             let head = change.isTombstone ? nil : ObjectHead(change.value)
             if isFirst, change.main > compacted, let head {

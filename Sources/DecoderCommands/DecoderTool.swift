@@ -20,9 +20,11 @@ public enum DecoderTool {
                 Stores are opened for reading only, without a lock.
                 """)
         let encryption = EncryptionFlag(root)
+        let endpoints = EndpointFlags(root)
         root.add(
-            DecodeCommand.command(encryption), EncodeCommand.command(), ExtractCommand.command(encryption), AnalyzeCommand.command(),
-            ChecksumCommand.command(), DiffCommand.command(encryption), HistoryCommand.command(encryption), versionCommand(version))
+            DecodeCommand.command(encryption), EncodeCommand.command(), ExtractCommand.command(endpoints, encryption),
+            AnalyzeCommand.command(endpoints), ChecksumCommand.command(endpoints), DiffCommand.command(endpoints, encryption),
+            HistoryCommand.command(endpoints, encryption), GetCommand.command(endpoints, encryption), versionCommand(version))
         return root
     }
 
@@ -39,8 +41,13 @@ struct SourceFlags {
     let file: TypedFlag<String>
     let isLenient: TypedFlag<Bool>
     let checksHash: TypedFlag<Bool>
+    private let endpoints: EndpointFlags
+    private let defaultsToLocalServer: Bool
 
-    init(_ command: Command) {
+    /// - Parameter defaultsToLocalServer: without a file and an endpoint, etcdctl's default is read from.
+    init(_ command: Command, _ endpoints: EndpointFlags, defaultsToLocalServer: Bool = false) {
+        self.endpoints = endpoints
+        self.defaultsToLocalServer = defaultsToLocalServer
         file = command.flags.add(
             "file", short: "f", "", "database or snapshot `file` of etcd's, or data directory of etcd's or martlet's")
         isLenient = command.flags.add("lenient", false, "pass over what is damaged, and tell what it was")
@@ -52,10 +59,14 @@ struct SourceFlags {
         _ console: Console, path: String? = nil, showsProgress: Bool = true, _ body: (any RevisionSource) throws -> Void
     ) throws {
         let path = path ?? file.value
-        guard !path.isEmpty else { throw CommandLineError("required flag(s) \"file\" not set") }
+        if path.isEmpty, !endpoints.isGiven {
+            guard defaultsToLocalServer else { throw CommandLineError("required flag(s) \"file\" not set, nor \"endpoints\"") }
+            try endpoints.endpoints.set("127.0.0.1:2379")
+        }
+        guard path.isEmpty || !file.isGiven || path == file.value else { throw CommandLineError("two stores are named, \(path) and \(file.value)") }
         do {
-            if checksHash.value { try SnapshotHash.check(path) }
-            let source = try Archive.open(path, isLenient: isLenient.value)
+            if checksHash.value, !path.isEmpty { try SnapshotHash.check(path) }
+            let source = path.isEmpty ? try endpoints.open() : try Archive.open(path, isLenient: isLenient.value)
             let bar = showsProgress ? ProgressBar(source, console) : nil
             defer {
                 bar?.finish()
@@ -63,7 +74,7 @@ struct SourceFlags {
             }
             try body(source)
             // Damage is worth more than a success that hides it.
-            if isLenient.value, !source.notes.isEmpty { throw CommandFailure("\(path) is damaged: what is shown may not be all") }
+            if isLenient.value, !source.notes.isEmpty { throw CommandFailure("\(source.path) is damaged: what is shown may not be all") }
         } catch let error as ArchiveError {
             throw CommandFailure(error.description)
         }

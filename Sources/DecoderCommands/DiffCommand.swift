@@ -6,7 +6,7 @@ import Decoder
 import Wire
 
 enum DiffCommand {
-    static func command(_ encryption: EncryptionFlag) -> Command {
+    static func command(_ endpoints: EndpointFlags, _ encryption: EncryptionFlag) -> Command {
         let command = Command(
             "diff [flags] [OLD NEW]", "Shows what changed between two revisions of a key, or between two stores",
             long: """
@@ -18,7 +18,7 @@ enum DiffCommand {
               martlet-decoder diff -f db -k /registry/pods/default/web --from 120 --to 150
               martlet-decoder diff -f db --from 120
             """
-        let source = SourceFlags(command)
+        let source = SourceFlags(command, endpoints)
         let key = command.flags.add("key", short: "k", "", "only this key")
         let prefix = command.flags.add("keys-by-prefix", "", "only keys with this prefix")
         let from = command.flags.add("from", 0, "revision of the old state; 0: the newest") as TypedFlag<Int64>
@@ -30,14 +30,15 @@ enum DiffCommand {
         command.run = { invocation in
             let console = invocation.console
             guard key.value.isEmpty || prefix.value.isEmpty else { throw CommandFailure("--keys-by-prefix and --key may not be used together") }
-            var range = KeyRange(prefix: Array(prefix.value.utf8))
-            if !key.value.isEmpty { range = KeyRange(low: Array(key.value.utf8), high: Array(key.value.utf8) + [0]) }
+            var range = KeySpan(prefix: Array(prefix.value.utf8))
+            if !key.value.isEmpty { range = KeySpan(key: Array(key.value.utf8)) }
             let paths = invocation.arguments
             var differences = 0
             let printer = ObjectPrinter(encryption: try encryption.configuration(console), isLenient: source.isLenient.value)
             func compare(_ old: any RevisionSource, _ new: any RevisionSource) throws {
                 let work = DiffWork(
-                    old: try KeyStates(old, at: from.value, in: range), new: try KeyStates(new, at: to.value, in: range),
+                    old: try KeyStates(old, at: from.value, in: range, needsHistory: false),
+                    new: try KeyStates(new, at: to.value, in: range, needsHistory: false),
                     namesOnly: namesOnly.value, text: RevisionText(printer, showsManagedFields: showsManaged.value), console: console)
                 differences = try work.run()
             }
@@ -71,8 +72,8 @@ private struct DiffWork {
             guard before != nil || after != nil else { return }
             // The same revision of the same store.
             if old.source === new.source, let before, let after, before.latest == after.latest { return }
-            let first = try before.map { try bytes(old.source, $0) }
-            let second = try after.map { try bytes(new.source, $0) }
+            let first = try before.map { try bytes(old, $0, key) }
+            let second = try after.map { try bytes(new, $0, key) }
             guard first != second else { return }
             let name = String(decoding: key, as: UTF8.self)
             if namesOnly {
@@ -95,9 +96,9 @@ private struct DiffWork {
         return "\(key)\t(\(store)revision \(state.latest), version \(state.version))"
     }
 
-    private func bytes(_ source: any RevisionSource, _ state: KeyState) throws -> [UInt8] {
+    private func bytes(_ states: KeyStates, _ state: KeyState, _ key: UnsafeRawBufferPointer) throws -> [UInt8] {
         var bytes: [UInt8] = []
-        try source.read(state.latest) { bytes = [UInt8]($0.value) }
+        try states.read(state, of: key) { bytes = [UInt8]($0.value) }
         return bytes
     }
 }
@@ -158,7 +159,7 @@ final class RevisionText {
 }
 
 enum HistoryCommand {
-    static func command(_ encryption: EncryptionFlag) -> Command {
+    static func command(_ endpoints: EndpointFlags, _ encryption: EncryptionFlag) -> Command {
         let command = Command(
             "history [flags] [STORE]", "Shows all stored revisions of a key with what changed",
             long: """
@@ -166,7 +167,7 @@ enum HistoryCommand {
                 the oldest that is kept, all is shown.
                 """)
         command.example = "  martlet-decoder history -f db -k /registry/deployments/default/web"
-        let source = SourceFlags(command)
+        let source = SourceFlags(command, endpoints)
         let key = command.flags.add("key", short: "k", "", "key of the object")
         key.isRequired = true
         let output = command.flags.add("output", short: "o", "diff", "output format. One of: diff|json|summary|yaml")
@@ -207,7 +208,7 @@ private struct HistoryWork {
             previous = change.value.map(yaml)
             count += 1
         }
-        try source.forEach { change in
+        try source.forEach(ReadScope(KeySpan(key: key), at: source.revision)) { change in
             guard change.key.elementsEqual(key) else { return true }
             let now = Change(change)
             if now.main <= compacted {

@@ -6,7 +6,7 @@ import Decoder
 import Wire
 
 enum ExtractCommand {
-    static func command(_ encryption: EncryptionFlag) -> Command {
+    static func command(_ endpoints: EndpointFlags, _ encryption: EncryptionFlag) -> Command {
         let command = Command(
             "extract", "Extracts objects from a store",
             long: """
@@ -32,7 +32,7 @@ enum ExtractCommand {
               # All pods as YAML documents
               martlet-decoder extract -f db --keys-by-prefix /registry/pods/ --documents
             """
-        let work = ExtractWork(command, encryption)
+        let work = ExtractWork(command, endpoints, encryption)
         command.arguments = .atMost(1)
         command.run = { try work.run($0) }
         return command
@@ -57,9 +57,9 @@ private struct ExtractWork {
     let filter: TypedFlag<String>
     let printsDocuments: TypedFlag<Bool>
 
-    init(_ command: Command, _ encryption: EncryptionFlag) {
+    init(_ command: Command, _ endpoints: EndpointFlags, _ encryption: EncryptionFlag) {
         self.encryption = encryption
-        source = SourceFlags(command)
+        source = SourceFlags(command, endpoints)
         let flags = command.flags
         output = flags.add("output", short: "o", "yaml", "output format. One of: \(OutputFormat.list)")
         output.proposedValues = OutputFormat.allCases.map(\.rawValue)
@@ -117,7 +117,7 @@ private struct ExtractWork {
 
     private func listVersions(_ source: any RevisionSource, _ console: Console) throws {
         let key = Array(key.value.utf8)
-        try source.forEach { change in
+        try source.forEach(ReadScope(KeySpan(key: key), at: source.revision)) { change in
             if wanted(change, key) { console.print(String(change.version)) }
             return true
         }
@@ -134,8 +134,9 @@ private struct ExtractWork {
         let value = ByteSink(capacity: 4096)
         var found: RecordPlace?
         var isDeleted = false
-        try source.forEach { change in
-            if revision.value > 0, change.main > revision.value { return false }
+        let at = revision.value == 0 ? source.revision : revision.value
+        try source.forEach(ReadScope(KeySpan(key: key), at: at, needsHistory: version != nil)) { change in
+            if change.main > at { return false }
             guard wanted(change, key) else { return true }
             isDeleted = change.isTombstone
             if change.isTombstone || version != nil && change.version != version { return true }
@@ -196,7 +197,8 @@ private struct ExtractWork {
     private func list(
         _ source: any RevisionSource, _ fields: [Field], _ template: Template?, _ filters: Filters, _ format: OutputFormat, _ console: Console
     ) throws {
-        let states = try KeyStates(source, at: revision.value, in: KeyRange(prefix: Array(prefix.value.utf8)))
+        let needsHistory = template != nil || fields.contains(.versionCount) || fields.contains(.allVersionsValueSize)
+        let states = try KeyStates(source, at: revision.value, in: KeySpan(prefix: Array(prefix.value.utf8)), needsHistory: needsHistory)
         let printer = ObjectPrinter(encryption: try encryption.configuration(console), isLenient: self.source.isLenient.value)
         let sink = ByteSink(capacity: 64 << 10)
         let needsTree = template != nil || !filters.isEmpty
@@ -205,7 +207,7 @@ private struct ExtractWork {
             guard state.isLive else { return }
             let text = String(decoding: key, as: UTF8.self)
             guard needsValue else { return console.print(line(text, state, fields, "")) }
-            try source.read(state.latest) { change in
+            try states.read(state, of: key) { change in
                 sink.clear(keeping: ToolLimits.bufferBytesKept)
                 let json: UnsafeRawBufferPointer?
                 do throws(DecodingError) {

@@ -29,7 +29,7 @@ import Wire
             for revision in revisions {
                 let at = revision == 0 ? history.revision : revision
                 let keys = Set(history.writes.map(\.key)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-                for range in [KeyRange(), KeyRange(prefix: Array("/registry/things/1".utf8))] {
+                for range in [KeySpan(), KeySpan(prefix: Array("/registry/things/1".utf8))] {
                     // As many passes as it takes with room for three keys only.
                     for keysMax in [3, 1000] {
                         var expected: [String] = []
@@ -40,10 +40,11 @@ import Wire
                             expected.append("\(key) \(last.main)/\(last.sub) \(last.version) \(last.value?.count ?? 0) \(kept.count) \(kept.reduce(0) { $0 + ($1.value?.count ?? 0) })")
                         }
                         var found: [String] = []
-                        try KeyStates(source, at: revision, in: range, keysMax: keysMax).forEach { key, state in
+                        let states = try KeyStates(source, at: revision, in: range, keysMax: keysMax)
+                        try states.forEach { key, state in
                             let name = String(decoding: key, as: UTF8.self)
                             found.append("\(name) \(state.latest.main)/\(state.latest.sub) \(state.version) \(state.valueBytes) \(state.revisions) \(state.valueBytesOfAll)")
-                            try source.read(state.latest) { change in
+                            try states.read(state, of: key) { change in
                                 #expect(change.key.elementsEqual(key) && Array(change.value) == history.last(name, at: at)?.value ?? [])
                             }
                         }
@@ -128,9 +129,10 @@ import Wire
             #expect(throws: ArchiveError.self) { try Archive.open("/db", in: system) }
             guard let source = try? Archive.open("/db", isLenient: true, in: system) else { continue }
             #expect(source.notes.first?.contains("truncated") == true)
-            try KeyStates(source).forEach { key, state in
+            let states = try KeyStates(source)
+            try states.forEach { key, state in
                 salvaged += 1
-                try source.read(state.latest) { #expect($0.key.elementsEqual(key) && $0.place == state.latest) }
+                try states.read(state, of: key) { #expect($0.key.elementsEqual(key) && $0.place == state.latest) }
             }
         }
         #expect(salvaged > 0)
@@ -161,7 +163,7 @@ import Wire
         var passes = 0
         while true {
             passes += 1
-            let table = KeyTable<Int>(KeyRange(low: low), keysMax: Int.random(in: 2...600, using: &random), bytesMax: bytesMax)
+            let table = KeyTable<Int>(KeySpan(low: low), keysMax: Int.random(in: 2...600, using: &random), bytesMax: bytesMax)
             for key in keys { _ = key.withUnsafeBytes { bytes in table.update(bytes, initial: 0) { $0 += 1 } } }
             table.forEachSorted { key, count in found.append(([UInt8](key), count)) }
             guard let high = table.range.high else { break }
@@ -173,9 +175,9 @@ import Wire
     }
 
     @Test func prefixes() {
-        #expect(KeyRange(prefix: []) == KeyRange())
-        #expect(KeyRange(prefix: [1, 2]) == KeyRange(low: [1, 2], high: [1, 3]))
-        #expect(KeyRange(prefix: [1, 0xff]) == KeyRange(low: [1, 0xff], high: [2]))
-        #expect(KeyRange(prefix: [0xff]) == KeyRange(low: [0xff], high: nil))
+        #expect(KeySpan(prefix: []) == KeySpan())
+        #expect(KeySpan(prefix: [1, 2]) == KeySpan(low: [1, 2], high: [1, 3]))
+        #expect(KeySpan(prefix: [1, 0xff]) == KeySpan(low: [1, 0xff], high: [2]))
+        #expect(KeySpan(prefix: [0xff]) == KeySpan(low: [0xff], high: nil))
     }
 }

@@ -131,33 +131,34 @@ def fill(client, compacts=True):
 class Store(Case):
     """One store after the other, each with the same questions."""
 
-    def ask(self, path, model, *flags):
+    def ask(self, path, model, *flags, live=False):
+        store = ["--endpoints", path] if live else ["-f", path]
         state = model.state()
         last = model.writes[-1][0]
-        lines = text("extract", "-f", path, "--fields", "key,value-size,version-count,all-versions-value-size", *flags).splitlines()
+        lines = text("extract", *store, "--fields", "key,value-size,version-count,all-versions-value-size", *flags).splitlines()
         expected = []
         for key, (_, value) in state.items():
             kept = model.history(key)
             expected.append(f"{key} {len(value)} {len(kept)} {sum(len(v or b'') for _, _, v in kept)}")
         self.assertEqual(lines, expected)
-        self.assertEqual(text("extract", path, "--keys-by-prefix", WIDGET).splitlines(), [k for k in state if k.startswith(WIDGET)])
+        self.assertEqual(text("extract", *store, "--keys-by-prefix", WIDGET).splitlines(), [k for k in state if k.startswith(WIDGET)])
         for revision in sorted({max(model.compacted, 2), model.writes[len(model.writes) // 2][0], last - 3, last}):
             if revision < model.compacted:
                 continue
-            self.assertEqual(text("extract", "-f", path, "-r", revision).splitlines(), list(model.state(revision)), revision)
-            self.assertEqual(text("checksum", "-f", path, "-r", revision).splitlines()[0], f"checksum: {model.checksum(revision)}")
-        self.assertEqual(text("checksum", "-f", path).splitlines(), [
+            self.assertEqual(text("extract", *store, "-r", revision).splitlines(), list(model.state(revision)), revision)
+            self.assertEqual(text("checksum", *store, "-r", revision).splitlines()[0], f"checksum: {model.checksum(revision)}")
+        self.assertEqual(text("checksum", *store).splitlines(), [
             f"checksum: {model.checksum()}", f"compact-revision: {model.compacted}", f"revision: {max(at for at, _ in state.values())}"])
         # One object.
-        self.assertEqual(text("extract", "-f", path, "-k", DEPLOYMENT).encode(), sample("apps_v1.Deployment.4", "yaml"))
-        self.assertEqual(text("extract", "-f", path, "-k", DEPLOYMENT, "-o", "json").encode().strip(), sample("apps_v1.Deployment.4", "json").strip())
-        self.assertEqual(tool("extract", "-f", path, "-k", BIG, "--raw").stdout, state[BIG][1] + b"\n")
+        self.assertEqual(text("extract", *store, "-k", DEPLOYMENT).encode(), sample("apps_v1.Deployment.4", "yaml"))
+        self.assertEqual(text("extract", *store, "-k", DEPLOYMENT, "-o", "json").encode().strip(), sample("apps_v1.Deployment.4", "json").strip())
+        self.assertEqual(tool("extract", *store, "-k", BIG, "--raw").stdout, state[BIG][1] + b"\n")
         # All as documents.
-        rows = [json.loads(line) for line in text("extract", "-f", path, "--documents", "-o", "jsonl").splitlines()]
+        rows = [json.loads(line) for line in text("extract", *store, "--documents", "-o", "jsonl").splitlines()]
         self.assertEqual([(row["key"], row["modRevision"]) for row in rows], [(key, at) for key, (at, _) in state.items()])
         self.assertEqual(next(row["value"] for row in rows if row["key"] == DEPLOYMENT), json.loads(sample("apps_v1.Deployment.4", "json")))
         # The account.
-        account = json.loads(text("analyze", "-f", path, "-o", "json", "--top", 5))
+        account = json.loads(text("analyze", *store, "-o", "json", "--top", 5))
         kept = [row for key in model.keys() for row in model.history(key)]
         total = account["total"]
         self.assertEqual(total["keys"], len(state))
@@ -168,12 +169,12 @@ class Store(Case):
         self.assertEqual(sum(n["keys"] for n in account["namespaces"]), len(state))
         self.assertEqual(account["largest"][0]["key"], BIG)
         self.assertEqual(account["mostRewritten"][0]["revisions"], max(len(model.history(key)) for key in model.keys()))
-        table = text("analyze", path)
+        table = text("analyze", *(store if live else [path]))
         self.assertIn(f"Total kubernetes objects: {len(state)}\n", table)
         self.assertRegex(table, r"(?m)^RESOURCE +KEYS +NOW")
         # The history of a key that changed after the compaction.
         key = WIDGET + "3"
-        history = [json.loads(line) for line in text("history", "-f", path, "-k", key, "-o", "json").splitlines()]
+        history = [json.loads(line) for line in text("history", *store, "-k", key, "-o", "json").splitlines()]
         self.assertEqual([(h["modRevision"], h["version"], h["value"]) for h in history],
                          [(at, version, json.loads(value)) for at, version, value in model.history(key)])
         return last
@@ -196,6 +197,8 @@ class Store(Case):
                 self.ask(server.data_dir, model)
                 self.ask(database, model)
                 self.assertEqual(database.read_bytes(), before)
+                if flips:
+                    self.ask(server.address, model, live=True)
                 client.put(b"goes", b"on")
                 client.delete(b"goes")
             server.stop()
@@ -253,6 +256,7 @@ class Store(Case):
             with Client(server.address) as client:
                 model = fill(client)
                 self.ask(server.data_dir, model)
+                self.ask(server.address, model, live=True)
                 client.put(b"goes", b"on")
                 model.put(client.revision(), "goes", b"on")
                 last = self.ask(server.data_dir, model)
@@ -319,6 +323,37 @@ class Store(Case):
             template = '{{.Key}} {{.Value.spec.n}}{{if .Value.status}} {{.Value.status.round}}{{end}}'
             lines = text("extract", "-f", one.data_dir, "--template", template, "--filter", ".Value.kind=Widget,.Value.metadata.name=w3").splitlines()
             self.assertEqual(lines, [f"{WIDGET}3 3 24"])
+
+    def test_get(self):
+        with Server(binary=peers.server()) as server, Client(server.address) as client:
+            fill(client, compacts=False)
+
+            def get(*arguments, **options):
+                return text("get", *arguments, "--endpoints", server.address, **options)
+            self.assertEqual(get("deployment", "web", "-n", "demo", "-o", "yaml").encode(), sample("apps_v1.Deployment.4", "yaml"))
+            self.assertEqual(get("deploy.apps", "-n", "demo", "-o", "name").split(),
+                             ["deployments.apps/apps-v1", "deployments.apps/remade", "deployments.apps/web"])
+            self.assertEqual(len(get("widgets.example.com", "-n", "demo", "-o", "jsonl").splitlines()), 40)
+            self.assertRegex(get("widgets.example.com", "-A"), r"\ANAMESPACE +NAME +KIND +VERSION +REVISION +BYTES\ndemo +w0 +example.com/v1/Widget ")
+            self.assertIn('Error: pod "none" not found', tool("get", "pod", "none", "--endpoints", server.address, status=1).stderr.decode())
+            self.assertIn('no resource type "frobs"', tool("get", "frobs", "--endpoints", server.address, status=1).stderr.decode())
+            done = tool("get", "pods", "--endpoints", "127.0.0.1:1", "--dial-timeout", "300ms", "--command-timeout", "1s", status=1)
+            self.assertRegex(done.stderr.decode(), r"\AError: 127.0.0.1:1: [^\n]+\n\Z")
+            watching = subprocess.Popen(
+                [peers.decoder(), "get", "deployments", "-n", "demo", "-w", "-o", "jsonl"], stdout=subprocess.PIPE, text=True,
+                env={"ETCDCTL_ENDPOINTS": server.address})
+            with watching:
+                try:
+                    names = [json.loads(watching.stdout.readline())["metadata"]["name"] for _ in range(3)]
+                    self.assertEqual(len(names), 3)
+                    client.put(DEPLOYMENT.encode(), sample("apps_v1.Deployment.2", "bin"))
+                    event = json.loads(watching.stdout.readline())
+                    self.assertEqual((event["type"], event["key"], event["object"]), ("PUT", DEPLOYMENT, json.loads(sample("apps_v1.Deployment.2", "json"))))
+                    client.delete(DEPLOYMENT.encode())
+                    event = json.loads(watching.stdout.readline())
+                    self.assertEqual((event["type"], event["key"], event["modRevision"]), ("DELETE", DEPLOYMENT, client.revision()))
+                finally:
+                    watching.kill()
 
     def patched(self, difference, old, new):
         with tempfile.TemporaryDirectory() as directory:
