@@ -139,6 +139,18 @@ extension String {
         #expect(found == KeyName(resource: resource, namespace: namespace, name: name))
     }
 
+    @Test(arguments: [
+        ("pods", "/registry/pods/", true), ("po", "/registry/pods/", true), ("Deployment", "/registry/deployments/", true), ("deploy.apps", "/registry/deployments/", true),
+        ("svc", "/registry/services/specs/", true), ("no", "/registry/minions/", false), ("events", "/registry/events/", true),
+        ("widgets.example.com", "/registry/example.com/widgets/", nil), ("namespace", "/registry/namespaces/", false),
+    ] as [(String, String, Bool?)])
+    func resources(text: String, prefix: String, isNamespaced: Bool?) throws {
+        let found = try ResourceArgument(text, registry: "/registry")
+        #expect(found.prefix == prefix && found.isNamespaced == isNamespaced)
+        #expect(try ResourceArgument(text, registry: "/other/").prefix == "/other" + prefix.dropFirst("/registry".count))
+        #expect(throws: CommandFailure.self) { try ResourceArgument("frobs", registry: "/registry") }
+    }
+
     @Test func times() {
         for (text, seconds) in [("1970-01-01T00:00:00Z", 0), ("2026-11-21T17:05:09Z", 1_795_280_709), ("2024-02-29T23:59:59Z", 1_709_251_199), ("1969-12-31T23:59:59Z", -1)] as [(String, Int64)] {
             #expect(Array(text.utf8).withUnsafeBytes { Timestamp.seconds($0) } == seconds)
