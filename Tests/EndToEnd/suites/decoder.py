@@ -332,7 +332,7 @@ class Store(Case):
                 return text("get", *arguments, "--endpoints", server.address, **options)
             self.assertEqual(get("deployment", "web", "-n", "demo", "-o", "yaml").encode(), sample("apps_v1.Deployment.4", "yaml"))
             self.assertEqual(get("deploy.apps", "-n", "demo", "-o", "name").split(),
-                             ["deployments.apps/apps-v1", "deployments.apps/remade", "deployments.apps/web"])
+                             ["deployments.apps/apps_v1", "deployments.apps/remade", "deployments.apps/web"])
             self.assertEqual(len(get("widgets.example.com", "-n", "demo", "-o", "jsonl").splitlines()), 40)
             self.assertRegex(get("widgets.example.com", "-A"), r"\ANAMESPACE +NAME +KIND +VERSION +REVISION +BYTES\ndemo +w0 +example.com/v1/Widget ")
             self.assertIn('Error: pod "none" not found', tool("get", "pod", "none", "--endpoints", server.address, status=1).stderr.decode())
