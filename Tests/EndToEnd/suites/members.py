@@ -229,13 +229,15 @@ class SecondVoter(Members):
         self.add(self.url())
         self.no_leader()
         method = api.METHODS["KV.Put"]
-        codes, done = collections.Counter(), threading.Event()
+        codes, done, lock = collections.Counter(), threading.Event(), threading.Lock()
         total = 21_000
 
         def ended(future):
-            codes[future.code(), future.details()] += 1
-            if sum(codes.values()) == total:
-                done.set()
+            # Each connection calls back on a thread of its own.
+            with lock:
+                codes[future.code(), future.details()] += 1
+                if sum(codes.values()) == total:
+                    done.set()
         # Streams of one connection are limited by nothing but memory, of which a call takes some in Python too.
         clients = [Client(self.server.address) for _ in range(3)]
         futures = []
