@@ -171,9 +171,8 @@ struct WatchSession {
         }
         guard var watcher = watchers[key] else { return createNext() }
         if response.isCanceled {
-            let error = ClientError(.unauthenticated, response.cancelReason)
-            if response.cancelReason == CallError.invalidAuthToken.message || response.cancelReason == CallError.authOldRevision.message {
-                return [.reopen(error)]
+            if [CallError.invalidAuthToken, .authOldRevision].contains(where: { response.cancelReason.hasSuffix($0.message) }) {
+                return [.reopen(ClientError(CallError.invalidAuthToken))]
             }
             let actions = end(key, response)
             return actions + createNext()

@@ -313,11 +313,8 @@ extension Printer {
             }
         } simple: { response in
             line("Role \(name)")
-            // The root role may do everything, though it has no permission of its own.
-            let isRoot = name == "root" && response.permissions.isEmpty
             for (title, kinds) in [("KV Read:", [Permission.Kind.read, .readWrite]), ("KV Write:", [.write, .readWrite])] {
                 line(title)
-                if isRoot { line("\t[, <open ended>") }
                 for permission in response.permissions where kinds.contains(permission.kind) { range(permission) }
             }
         }

@@ -156,7 +156,7 @@ extension ControlTool {
                 return try await client.getAnswer(get, timeout: self.timeout)
             }
             if flags.countOnly.value, printer.format != .fields {
-                throw badArguments("`--count-only` is only for `--write-out=fields`")
+                throw badArguments("--count-only is only for `--write-out=fields`")
             }
             if flags.valuesOnly.value {
                 guard printer.format == .simple else { throw badArguments("print-value-only is only for `--write-out=simple`") }

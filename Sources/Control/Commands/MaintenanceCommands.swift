@@ -2,6 +2,7 @@
 
 import Client
 import CommandLineTools
+import Wire
 
 extension ControlTool {
     // MARK: alarm
@@ -13,15 +14,18 @@ extension ControlTool {
             let client = try await self.client(invocation.console)
             let printer = self.printer(invocation.console)
             let limit = self.timeout
-            // As etcdctl's client: each alarm that is active, one after the other; the answers as one.
+            // As etcdctl's client: each alarm that is active, one after the other; the answers as one, without a header.
             let answer = try await attempt {
-                var bytes: [UInt8] = []
-                let active = try await client.alarms(timeout: limit)
-                if active.message.alarms.isEmpty { return active }
-                for alarm in active.message.alarms {
-                    bytes += try await client.disarm(memberID: alarm.memberID, kind: alarm.kind, timeout: limit).bytes
+                let sink = ByteSink()
+                for alarm in try await client.alarms(timeout: limit).message.alarms {
+                    for done in try await client.disarm(memberID: alarm.memberID, kind: alarm.kind, timeout: limit).message.alarms {
+                        sink.message(2) {
+                            $0.field(1, done.memberID)
+                            $0.field(2, done.kind)
+                        }
+                    }
                 }
-                return try Answer<AlarmResponse>(merging: bytes)
+                return try Answer<AlarmResponse>(merging: sink.array())
             }
             try printer.alarms(answer)
         }

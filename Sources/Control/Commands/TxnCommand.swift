@@ -53,20 +53,22 @@ struct TxnInput {
         func malformed(_ why: String = "") -> CommandFailure {
             CommandFailure("malformed comparison: \(line)\(why)", status: Status.invalidInput)
         }
-        guard let open = line.firstIndex(of: "(") else {
-            throw malformed("; got (\"\")  \"\"")
-        }
-        let target = trim(String(line[..<open]))
+        guard let open = line.firstIndex(of: "(") else { throw malformed() }
+        let target = String(line[..<open])
         var rest = line[line.index(after: open)...]
+        func isBlank(_ character: Character) -> Bool { character == " " || character == "\t" }
+        rest = rest.drop(while: isBlank)
         guard let key = quoted(&rest) else { throw malformed("; got \(target)(\"\")  \"\"") }
-        rest = rest.drop { $0 == " " }
-        guard rest.first == ")" else { throw malformed("; got \(target)(\(GoText.quoted(key)))  \"\"") }
-        rest = rest.dropFirst().drop { $0 == " " }
-        let symbol = String(rest.prefix { $0 != " " && $0 != "\"" })
-        rest = rest.dropFirst(symbol.count).drop { $0 == " " }
-        guard let value = quoted(&rest), !symbol.isEmpty else {
-            throw malformed("; got \(target)(\(GoText.quoted(key))) \(symbol) \"\"")
+        // Blanks must stand where etcdctl's pattern has some.
+        guard rest.first == ")", rest.dropFirst().first.map(isBlank) == true else {
+            throw malformed("; got \(target)(\(GoText.quoted(key)))  \"\"")
         }
+        rest = rest.dropFirst().drop(while: isBlank)
+        let symbol = String(rest.prefix { !isBlank($0) })
+        rest = rest.dropFirst(symbol.count)
+        guard rest.first.map(isBlank) == true else { throw malformed("; got \(target)(\(GoText.quoted(key))) \(symbol) \"\"") }
+        rest = rest.drop(while: isBlank)
+        guard let value = quoted(&rest) else { throw malformed("; got \(target)(\(GoText.quoted(key))) \(symbol) \"\"") }
         let relation: Comparison.Relation
         switch symbol {
         case "=": relation = .equal
@@ -79,7 +81,7 @@ struct TxnInput {
         func number(_ parse: (String) -> Result<Int64, Numbers.Malformed>) throws -> Int64 {
             switch parse(String(decoding: value, as: UTF8.self)) {
             case .success(let number): return number
-            case .failure(let error): throw malformed(" (\(error))")
+            case .failure: throw CommandFailure("invalid txn compare request: \(line)", status: Status.invalidInput)
             }
         }
         let operand: Comparison.Operand
@@ -99,14 +101,12 @@ struct TxnInput {
     static func operation(_ line: String) throws -> Operation {
         func invalid() -> CommandFailure { CommandFailure("invalid txn request: \(line)", status: Status.invalidInput) }
         let words = try words(line)
-        guard let verb = words.first else { throw invalid() }
+        guard words.count > 1 else { throw CommandFailure("invalid txn compare request: \(line)", status: Status.invalidInput) }
         let flags = FlagSet()
         func arguments() throws -> [String] {
-            do throws(CommandLineError) { return try flags.parse(Array(words.dropFirst())) } catch {
-                throw CommandFailure(error.description, status: Status.invalidInput)
-            }
+            do throws(CommandLineError) { return try flags.parse(Array(words.dropFirst())) } catch { throw invalid() }
         }
-        switch verb {
+        switch words[0] {
         case "get":
             let get = GetFlags(flags)
             return .get(try get.request(try arguments()))

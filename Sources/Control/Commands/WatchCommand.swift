@@ -21,7 +21,7 @@ struct WatchFlags {
     }
 
     func request(_ arguments: [String]) throws -> Watch {
-        guard let key = arguments.first, arguments.count <= 2 else { throw badArguments("bad number of arguments") }
+        guard let key = arguments.first else { throw badArguments("bad number of arguments") }
         let bytes = Array(key.utf8)
         var range = KeyRange.key(bytes)
         if arguments.count == 2 {
@@ -48,7 +48,7 @@ struct WatchLine {
         program = dash.map { Array(words.dropFirst($0)) } ?? []
         if dash != nil, program.isEmpty { throw badArguments("bad number of arguments (found separator --, but no commands)") }
         if environment.key.isEmpty {
-            guard !before.isEmpty, before.count <= 2 else { throw badArguments("bad number of arguments") }
+            guard !before.isEmpty else { throw badArguments("bad number of arguments") }
             range = before
         } else {
             guard before.isEmpty else { throw badArguments("bad number of arguments (found conflicting environment key)") }
@@ -77,6 +77,9 @@ extension ControlTool {
         return command
     }
 
+    /// Why a watch ended: what the server said, as it said it.
+    private static func reason(_ error: ClientError) -> String { error.code == .unknown ? error.message : text(error) }
+
     /// Shows a watch until the server ends it.
     private func follow(_ watch: Watch, _ program: [String], _ client: Client, _ console: Console) async throws {
         let printer = printer(console)
@@ -85,7 +88,7 @@ extension ControlTool {
                 try await printer.watch(response, program)
             }
         } catch let error as ClientError {
-            console.print("watch was canceled (\(text(error)))", to: .error)
+            console.print("watch was canceled (\(Self.reason(error)))", to: .error)
         }
         throw CommandFailure("watch is canceled by the server", status: Status.interrupted)
     }
@@ -111,7 +114,7 @@ extension ControlTool {
         while true {
             switch await inputs.next() {
             case .response(let response, let program): try await printer.watch(response, program)
-            case .ended(let error): console.print("watch was canceled (\(text(error)))", to: .error)
+            case .ended(let error): console.print("watch was canceled (\(Self.reason(error)))", to: .error)
             case .line(nil): throw CommandFailure("error reading watch request line: EOF", status: Status.invalidInput)
             case .line(let line?):
                 let line = trim(line)

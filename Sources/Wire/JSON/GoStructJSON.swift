@@ -96,7 +96,7 @@ public struct GoStructJSON {
             if !isFirst { sink.append(byte: UInt8(ascii: ",")) }
             isFirst = false
             var union = String(decoding: shape.pointee.unions[field.pointee.union], as: UTF8.self)
-            union = union.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
+            union = union[(union.lastIndex(of: ".").map { union.index(after: $0) } ?? union.startIndex)...].split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
             sink.append("\"\(union)\":{")
             sink.append(field.pointee.key)
             try value(&found, foundType, field, depth, to: sink)

@@ -73,6 +73,13 @@ def debian_etcdctl():
     return _first(CACHE / "debian12/usr/bin/etcdctl")
 
 
+def martletctl():
+    """martletctl: named, beside the server under test, or in the build."""
+    beside = os.environ.get("MARTLET_BIN") and pathlib.Path(os.environ["MARTLET_BIN"]).parent / "martletctl"
+    return _first(os.environ.get("MARTLETCTL_BIN"), beside, REPOSITORY / ".build/release/martletctl",
+                  REPOSITORY / ".build/debug/martletctl")
+
+
 def etcdutl():
     return _first(PEERS / "bin/etcdutl")
 
