@@ -1,7 +1,5 @@
 // Endpoints as users write them: host:port, a URL, or the path of a socket.
 
-import Transport
-
 /// Where a server is and how it is spoken to.
 public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     public enum Scheme: Sendable, Hashable { case plain, secure, unspecified }

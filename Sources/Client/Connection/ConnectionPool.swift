@@ -129,7 +129,7 @@ final class ConnectionPool: @unchecked Sendable {
 
     /// Gives the call to a connection that is ready.
     private func begin(_ call: Call) -> Bool {
-        connectDue()
+        if timer == nil { connectDue() }
         for _ in targets.indices {
             guard let index = balancer.pick() else { return false }
             guard let link = links[index], let connection = link.connection else { continue }
@@ -261,7 +261,10 @@ final class ConnectionPool: @unchecked Sendable {
         timer = nil
         if !calls.isEmpty, let moment = balancer.nextMoment {
             let now = monotonicNanoseconds()
-            timer = loop.scheduleTask(in: .nanoseconds(moment > now ? Int64(moment - now) : 0)) { self.connectDue() }
+            timer = loop.scheduleTask(in: .nanoseconds(moment > now ? Int64(moment - now) : 0)) {
+                self.timer = nil
+                self.connectDue()
+            }
         }
     }
 }

@@ -4,6 +4,10 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// Settings of the client's side of TLS.
 public struct TLSClientSettings: Sendable, Equatable {
     /// PEM: authorities that servers' certificates must be signed by; nil for those of the system.
@@ -132,13 +136,26 @@ private final class TLSClientHandshake: ChannelInboundHandler, RemovableChannelH
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(TLSSetupError(TLSFailure.text(error)))
+        fail(TLSSetupError(text(error)))
         context.fireErrorCaught(error)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         fail(TLSSetupError("EOF"))
         context.fireChannelInactive()
+    }
+
+    /// BoringSSL says of a certificate only that it is not good.
+    private func text(_ error: any Error) -> String {
+        guard TLSFailure.isBadCertificate(error) else { return TLSFailure.text(error) }
+        var reason = "x509: certificate signed by unknown authority"
+        if let certificate = handler.peerCertificate {
+            let now = time(nil)
+            if now > certificate.notValidAfter || now < certificate.notValidBefore {
+                reason = "x509: certificate has expired or is not yet valid"
+            }
+        }
+        return "tls: failed to verify certificate: " + reason
     }
 
     private func fail(_ error: TLSSetupError) {
