@@ -449,6 +449,7 @@ class WithDebian12(Differential, Case):
     CTL = staticmethod(peers.debian_etcdctl)
     VERSION = 3, 4
     test_keys = test_watch = test_wrong_words = test_members_and_endpoints = test_lock_and_elect = test_snapshot = None
+    test_make_mirror = test_the_two_exclude_each_other = None
 
 
 class WithNewest(Differential, Case):
@@ -459,6 +460,7 @@ class WithNewestCrossed(Differential, Case):
     CTL = staticmethod(peers.etcdctl)
     CROSSED = True
     test_keys = test_watch = test_wrong_words = test_unknown_words = test_users = test_the_two_exclude_each_other = None
+    test_compaction = test_snapshot = None
 
 
 class AgainstBoth(SideBySide, Case):
