@@ -45,6 +45,7 @@ struct WatchSession {
     /// The creation in progress is of a watcher that is gone.
     private var isCreatingForNobody = false
     private(set) var isConnected = false
+    private var isProgressWanted = false
     private var lastKey: UInt64 = 0
 
     var isEmpty: Bool { watchers.isEmpty }
@@ -86,8 +87,11 @@ struct WatchSession {
         return actions
     }
 
-    /// Asks the server to say how far it is.
-    func requestProgress() -> [Action] { isConnected ? [.send(encoded { sink in sink.message(3) { _ in } })] : [] }
+    /// Asks the server to say how far it is, when it knows all watchers.
+    mutating func requestProgress() -> [Action] {
+        isProgressWanted = true
+        return createNext()
+    }
 
     // MARK: The stream
 
@@ -213,7 +217,12 @@ struct WatchSession {
     }
 
     private mutating func createNext() -> [Action] {
-        guard isConnected, creating == nil, !queue.isEmpty else { return [] }
+        guard isConnected, creating == nil else { return [] }
+        guard !queue.isEmpty else {
+            guard isProgressWanted else { return [] }
+            isProgressWanted = false
+            return [.send(encoded { sink in sink.message(3) { _ in } })]
+        }
         let key = queue.removeFirst()
         creating = key
         watchers[key]!.phase = .creating

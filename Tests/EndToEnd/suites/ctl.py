@@ -355,6 +355,11 @@ class Differential:
                 self.assertEqual(outs[1], outs[0])
                 self.same("put", "w0", "x")
 
+    def test_progress(self):
+        outs = self.both(lambda tool, server: self.lasting(tool, server, ["watch", "-i"], [], 1, "watch pp\nprogress\n"))
+        self.assertEqual(outs[1], outs[0])
+        self.assertIn("progress notify: ", outs[0])
+
     def test_lock_and_elect(self):
         hexadecimal = re.compile(r"/[0-9a-f]{14,16}")
         outs = []
