@@ -33,14 +33,14 @@ public struct KeySpan: Equatable, Sendable {
         high = nil
     }
 
-    func contains(_ key: UnsafeRawBufferPointer) -> Bool {
+    public func contains(_ key: UnsafeRawBufferPointer) -> Bool {
         if !low.isEmpty, low.withUnsafeBytes({ compareBytes(key, $0) < 0 }) { return false }
         guard let high else { return true }
         return high.withUnsafeBytes { compareBytes(key, $0) < 0 }
     }
 }
 
-@inline(__always)
+@usableFromInline
 func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
     let shared = min(a.count, b.count)
     if shared > 0 {
@@ -50,23 +50,30 @@ func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> I
     return a.count - b.count
 }
 
-/// Keys of a window and a value for each.
+/// Keys of a window and a value for each. What each record goes through is inlinable, so that it is made for the type of value.
 public final class KeyTable<Value> {
-    private struct Entry {
-        var offset: UInt32
-        var length: UInt32
-        var hash: UInt32
-        var value: Value
+    @usableFromInline struct Entry {
+        @usableFromInline var offset: UInt32
+        @usableFromInline var length: UInt32
+        @usableFromInline var hash: UInt32
+        @usableFromInline var value: Value
+
+        @inlinable init(offset: UInt32, length: UInt32, hash: UInt32, value: Value) {
+            self.offset = offset
+            self.length = length
+            self.hash = hash
+            self.value = value
+        }
     }
 
     /// Keys outside are not taken; its upper end comes down when the table is full.
     public private(set) var range: KeySpan
-    private var entries: ContiguousArray<Entry> = []
+    @usableFromInline var entries: ContiguousArray<Entry> = []
     /// Number of the entry + 1; 0: free. A power of two of them.
-    private var slots = ContiguousArray<UInt32>(repeating: 0, count: 1024)
-    private var keys = ByteSink(capacity: 64 << 10)
-    private let keysMax: Int
-    private let bytesMax: Int
+    @usableFromInline var slots = ContiguousArray<UInt32>(repeating: 0, count: 1024)
+    @usableFromInline var keys = ByteSink(capacity: 64 << 10)
+    @usableFromInline let keysMax: Int
+    @usableFromInline let bytesMax: Int
 
     public init(_ range: KeySpan = KeySpan(), keysMax: Int = ArchiveLimits.keysPerPass, bytesMax: Int = ArchiveLimits.keyBytesPerPass) {
         precondition(keysMax >= 2 && bytesMax < Int(UInt32.max) / 2)
@@ -77,14 +84,14 @@ public final class KeyTable<Value> {
 
     public var count: Int { entries.count }
 
-    private func key(_ entry: Int) -> UnsafeRawBufferPointer {
+    @inlinable func key(_ entry: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: keys.base + Int(entries[entry].offset), count: Int(entries[entry].length))
     }
 
     /// Changes the value of a key, which is made first where there is none. Does nothing for a key outside of the window.
     ///
     /// - Returns: false if the key is outside.
-    @discardableResult @inline(__always)
+    @discardableResult @inlinable
     public func update(_ key: UnsafeRawBufferPointer, initial: @autoclosure () -> Value, _ change: (inout Value) -> Void) -> Bool {
         guard range.contains(key) else { return false }
         let hash = KeyTable.hash(key)
@@ -124,7 +131,7 @@ public final class KeyTable<Value> {
 
     // MARK: Inside
 
-    private func find(_ key: UnsafeRawBufferPointer, _ hash: UInt32) -> Int? {
+    @inlinable func find(_ key: UnsafeRawBufferPointer, _ hash: UInt32) -> Int? {
         let mask = slots.count - 1
         var slot = Int(hash) & mask
         while slots[slot] != 0 {
@@ -135,26 +142,26 @@ public final class KeyTable<Value> {
         return nil
     }
 
-    private func insert(_ key: UnsafeRawBufferPointer, _ hash: UInt32, _ value: Value) {
+    @inlinable func insert(_ key: UnsafeRawBufferPointer, _ hash: UInt32, _ value: Value) {
         entries.append(Entry(offset: UInt32(keys.count), length: UInt32(key.count), hash: hash, value: value))
         keys.append(key)
         if entries.count * 2 > slots.count { rehash(slots.count * 2) } else { place(entries.count - 1) }
     }
 
-    private func place(_ index: Int) {
+    @inlinable func place(_ index: Int) {
         let mask = slots.count - 1
         var slot = Int(entries[index].hash) & mask
         while slots[slot] != 0 { slot = (slot + 1) & mask }
         slots[slot] = UInt32(index + 1)
     }
 
-    private func rehash(_ count: Int) {
+    @inlinable func rehash(_ count: Int) {
         slots = ContiguousArray(repeating: 0, count: count)
         for index in entries.indices { place(index) }
     }
 
     /// Gives the upper half of the keys back.
-    private func shrink() {
+    @usableFromInline func shrink() {
         let order = sorted()
         cut(at: [UInt8](key(order[order.count / 2])))
     }
@@ -177,8 +184,8 @@ public final class KeyTable<Value> {
     }
 
     /// Eight bytes at a time; only the spread matters, for equality is checked.
-    @inline(__always)
-    private static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
+    @inlinable
+    static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
         var state: UInt64 = 0x9e37_79b9_7f4a_7c15 ^ UInt64(truncatingIfNeeded: key.count)
         var at = 0
         while at + 8 <= key.count {
@@ -194,8 +201,8 @@ public final class KeyTable<Value> {
         return UInt32(truncatingIfNeeded: state >> 32)
     }
 
-    @inline(__always)
-    private static func mix(_ value: UInt64) -> UInt64 {
+    @inlinable
+    static func mix(_ value: UInt64) -> UInt64 {
         let product = value.multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
         return product.high ^ product.low
     }

@@ -165,22 +165,27 @@ private struct KindInterner {
     /// The first stands for what is no object.
     private(set) var names = ["-"]
     private var numbers: [String: UInt16] = [:]
-    /// Objects of a kind come together more often than not.
-    private var last: (apiVersion: [UInt8], kind: [UInt8], number: UInt16) = ([], [], 0)
+    /// The kinds met first, which are nearly all there are: found without making a text.
+    private var quick: [(apiVersion: [UInt8], kind: [UInt8], number: UInt16)] = []
+    private static let quickMax = 64
 
     mutating func number(of head: ObjectHead?) -> UInt16 {
         guard let head else { return 0 }
-        if last.number != 0, head.kind.elementsEqual(last.kind), head.apiVersion.elementsEqual(last.apiVersion) { return last.number }
+        for entry in quick
+        where entry.kind.count == head.kind.count && entry.apiVersion.count == head.apiVersion.count && head.kind.elementsEqual(entry.kind)
+            && head.apiVersion.elementsEqual(entry.apiVersion)
+        {
+            return entry.number
+        }
         let (apiVersion, kind) = head.names
         let name = "\(apiVersion)/\(kind)"
-        var number = numbers[name]
-        if number == nil, names.count < Int(UInt16.max) {
-            number = UInt16(names.count)
-            numbers[name] = number
-            names.append(name)
-        }
-        last = ([UInt8](head.apiVersion), [UInt8](head.kind), number ?? 0)
-        return last.number
+        if let number = numbers[name] { return number }
+        guard names.count < Int(UInt16.max) else { return 0 }
+        let number = UInt16(names.count)
+        numbers[name] = number
+        names.append(name)
+        if quick.count < KindInterner.quickMax { quick.append(([UInt8](head.apiVersion), [UInt8](head.kind), number)) }
+        return number
     }
 }
 

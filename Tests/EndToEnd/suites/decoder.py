@@ -194,7 +194,6 @@ class Store(Case):
                 client.call("Maintenance.Hash")
                 database = server.data_dir / "member/snap/db"
                 before = database.read_bytes()
-                self.ask(server.data_dir, model)
                 self.ask(database, model)
                 self.assertEqual(database.read_bytes(), before)
                 if flips:
