@@ -548,8 +548,62 @@ class Watcher(threading.Thread):
         case.wait_until(lambda: not self.is_alive() or self.version >= self.last, 60)
 
 
+MANIFESTS = peers.REPOSITORY / "manifests/kubernetes"
+
+
+def monitoring_kinds():
+    """Definitions of what manifests/kubernetes has of Prometheus' operator, as far as it is used there."""
+    text, label = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+
+    def thing(required, **properties):
+        return {"type": "object", "required": required, "properties": properties}
+
+    def listed(item):
+        return {"type": "array", "items": item}
+    endpoint = thing(["port"], port=text, interval={"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
+                     relabelings=listed(thing([], targetLabel=text, replacement=text, sourceLabels=listed(text))))
+    selector = thing([], matchLabels=label)
+    rule = thing(["alert", "expr"], alert=text, expr=text, labels=label, annotations=label, **{"for": text})
+    specs = {"PodMonitor": thing(["selector", "podMetricsEndpoints"], selector=selector, podMetricsEndpoints=listed(endpoint)),
+             "ServiceMonitor": thing(["selector", "endpoints"], selector=selector, endpoints=listed(endpoint)),
+             "PrometheusRule": thing(["groups"], groups=listed(thing(["name", "rules"], name=text, rules=listed(rule))))}
+    return [{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+             "metadata": {"name": f"{kind.lower()}s.monitoring.coreos.com"},
+             "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced",
+                      "names": {"kind": kind, "listKind": f"{kind}List", "plural": f"{kind.lower()}s", "singular": kind.lower()},
+                      "versions": [{"name": "v1", "served": True, "storage": True,
+                                    "schema": {"openAPIV3Schema": thing(["spec"], spec=spec)}}]}} for kind, spec in specs.items()]
+
+
+def documents(path):
+    """The documents of a file, each as text."""
+    return [part for part in re.split(r"^---$", path.read_text(), flags=re.MULTILINE) if part.strip()]
+
+
+def dry_run(api, text, check=True):
+    return api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=text, check=check)
+
+
 class Current(Both, Case):
     """test-apiserver: the storage layer and watch cache of 1.36."""
+
+    def test_manifests(self):
+        """The repository's manifests, by an API server that refuses unknown fields."""
+        with Server() as store, self.serve(store) as api:
+            for name in ("martlet", "kube-system"):
+                api.kubectl("create", "namespace", name, check=False)
+            api.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": monitoring_kinds()}))
+            api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+            accepted = 0
+            for path in sorted(MANIFESTS.glob("*.yaml")):
+                for text in documents(path):
+                    if "kind: PodDisruptionBudget" not in text:
+                        dry_run(api, text)
+                        accepted += 1
+            self.assertEqual(accepted, 8)
+            bad = dry_run(api, (MANIFESTS / "static-pod.yaml").read_text().replace("hostNetwork:", "hostNetwurk:"), check=False)
+            self.assertNotEqual(bad.returncode, 0)
+            self.assertIn("hostNetwurk", bad.stderr)
 
     def test_streamed_list(self):
         """A watch that begins with the list (sendInitialEvents): the store has to tell its progress for it."""
@@ -606,5 +660,10 @@ class Complete(Both, Case):
             k("create", "serviceaccount", "robot", "-n", "e2e")
             self.assertIn("Invalid", k("create", "configmap", "Not_A_Name", "-n", "e2e", check=False).stderr)
             k("delete", "service", "svc", "np", "-n", "e2e")
+            # The manifests, with what a complete server fills in and checks; policy/v1 came with the next version.
+            k("create", "namespace", "martlet")
+            for name in ("static-pod.yaml", "statefulset.yaml"):
+                for text in documents(MANIFESTS / name):
+                    k("apply", "--dry-run=server", "-f", "-", input=text.replace("policy/v1", "policy/v1beta1"))
 
 
