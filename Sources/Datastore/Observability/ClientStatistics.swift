@@ -45,8 +45,9 @@ final class ClientTable: Sendable {
     var identities: [ClientIdentity] { state.withLock { $0.identities } }
 }
 
-/// Counts of one event loop by client; written there, read anywhere.
-final class ClientTraffic: @unchecked Sendable {
+/// Counts of one event loop by client; written there, read anywhere. A trivial value, so that using one counts no references: the
+/// cells are never freed.
+struct ClientTraffic: @unchecked Sendable {
     // Unchecked: cells are atomic.
     enum Field: Int, CaseIterable { case requests, errors, receivedBytes, sentBytes, openCalls }
 
@@ -59,8 +60,6 @@ final class ClientTraffic: @unchecked Sendable {
         }
         cells = memory.bindMemory(to: Atomic<Int>.self, capacity: ServerLimits.clientsCountedMax * Self.stride)
     }
-
-    deinit { free(cells) }
 
     @inline(__always)
     func add(_ amount: Int, _ field: Field, of client: UInt32) {

@@ -1,6 +1,7 @@
 // The families of a member, registered once, and what feeds them.
 
 import DatastoreMetrics
+import KeySpace
 import Transport
 import Wire
 
@@ -86,13 +87,18 @@ struct StoreLockMetrics: Sendable {
 /// Counts calls and messages by method and by client.
 final class CallObserver: TransportObserver {
     private let node: Node
-    private let clients: ClientStatistics
+    private let auth: AuthState
+    /// By event loop; kept as long as the process.
+    private let clients: UnsafePointer<ClientTraffic>
     private let methods: [GRPCMethodMetrics]
     private let traffic: ClientTrafficMetrics
 
     init(_ table: MethodTable, _ node: Node) {
         self.node = node
-        clients = node.clients
+        auth = node.keySpace.auth
+        let traffic = UnsafeMutablePointer<ClientTraffic>.allocate(capacity: node.clients.loops.count)
+        for (index, loop) in node.clients.loops.enumerated() { (traffic + index).initialize(to: loop) }
+        clients = UnsafePointer(traffic)
         let metrics = node.metrics
         methods = table.methods.map { method in
             let type: GRPCMethodType =
@@ -109,28 +115,33 @@ final class CallObserver: TransportObserver {
     func callStarted(method: Int, _ call: Call) {
         methods[method].started.increment()
         // A token may name another user with each call.
-        if call.client == 0 || node.keySpace.auth.isEnabled { clients.identify(call, node) }
-        let traffic = clients.loops[call.loop.index]
-        traffic.add(1, .requests, of: call.client)
-        traffic.add(1, .openCalls, of: call.client)
+        var client = call.client
+        if client == 0 || auth.isEnabled {
+            node.clients.identify(call, node)
+            client = call.client
+        }
+        let traffic = clients[call.loop.index]
+        traffic.add(1, .requests, of: client)
+        traffic.add(1, .openCalls, of: client)
     }
 
     func callFinished(method: Int, _ call: Call, code: StatusCode) {
         methods[method].handled(code: code.rawValue).increment()
         methods[method].handling?.observe(nanoseconds: monotonicNow() &- call.startedAt)
-        let traffic = clients.loops[call.loop.index]
-        traffic.add(-1, .openCalls, of: call.client)
-        if code != .ok, code != .cancelled { traffic.add(1, .errors, of: call.client) }
+        let client = call.client
+        let traffic = clients[call.loop.index]
+        traffic.add(-1, .openCalls, of: client)
+        if code != .ok, code != .cancelled { traffic.add(1, .errors, of: client) }
     }
 
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {
-        clients.loops[origin.loop].add(bytes, .receivedBytes, of: origin.client)
+        clients[origin.loop].add(bytes, .receivedBytes, of: origin.client)
         methods[method].messagesReceived.increment()
         traffic.receivedBytes.add(bytes)
     }
 
     func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) {
-        clients.loops[origin.loop].add(bytes, .sentBytes, of: origin.client)
+        clients[origin.loop].add(bytes, .sentBytes, of: origin.client)
         methods[method].messagesSent.increment()
         traffic.sentBytes.add(bytes)
     }

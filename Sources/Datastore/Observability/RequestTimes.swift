@@ -5,32 +5,36 @@ import Wire
 
 /// Times of requests that are served on an event loop. Belongs to that loop.
 struct ReadTimes {
-    let range: LocalHistogram
-    let rangeRequest: LocalHistogram
-    let transactionRequest: LocalHistogram
+    let range: LocalRecorder
+    let rangeRequest: LocalRecorder
+    let transactionRequest: LocalRecorder
 
     init(_ server: ServerMetrics, _ registry: Registry) {
-        range = LocalHistogram(server.rangeDuration.lazy("true"), buckets: .tenthMilliseconds20)
-        rangeRequest = LocalHistogram(server.requestDuration.lazy("Range", "true"), buckets: .milliseconds14)
-        transactionRequest = LocalHistogram(server.requestDuration.lazy("ReadonlyTxn", "true"), buckets: .milliseconds14)
-        let all = [range, rangeRequest, transactionRequest]
+        let all = [
+            LocalHistogram(server.rangeDuration.lazy("true"), buckets: .tenthMilliseconds20),
+            LocalHistogram(server.requestDuration.lazy("Range", "true"), buckets: .milliseconds14),
+            LocalHistogram(server.requestDuration.lazy("ReadonlyTxn", "true"), buckets: .milliseconds14),
+        ]
+        (range, rangeRequest, transactionRequest) = (all[0].recorder, all[1].recorder, all[2].recorder)
         registry.beforeScrape { for one in all { one.tell() } }
     }
 }
 
 /// Times of requests that are applied. Belongs to the consensus thread.
 final class ApplyTimes {
-    private let applies: [LocalHistogram]
-    private let requests: [LocalHistogram]
+    private let applies: [LocalRecorder]
+    private let requests: [LocalRecorder]
 
     init(_ server: ServerMetrics, _ registry: Registry) {
         let kinds = InternalRequestKind.counted
-        applies = kinds.flatMap { kind in
+        let applies = kinds.flatMap { kind in
             ["true", "false"].map { LocalHistogram(server.applyDuration.lazy("v3", kind.name, $0), buckets: .tenthMilliseconds20) }
         }
-        requests = kinds.flatMap { kind in
+        let requests = kinds.flatMap { kind in
             ["true", "false"].map { LocalHistogram(server.requestDuration.lazy(kind.name, $0), buckets: .milliseconds14) }
         }
+        self.applies = applies.map(\.recorder)
+        self.requests = requests.map(\.recorder)
         let all = applies + requests
         registry.beforeScrape { for one in all { one.tell() } }
     }

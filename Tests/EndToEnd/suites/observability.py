@@ -601,6 +601,18 @@ class Files(Case):
         run([tool, "check", "config", str(folder / "prometheus.yml")], check=True)
         run([tool, "test", "rules", str(folder / "rules-test.yml")], check=True, cwd=folder)
 
+    def test_unit(self):
+        tool = shutil.which("systemd-analyze")
+        if not tool:
+            self.skipTest("no systemd-analyze")
+        with tempfile.TemporaryDirectory() as work:
+            text = (REPOSITORY / "manifests/systemd/martlet.service").read_text()
+            unit = pathlib.Path(work, "martlet.service")
+            # The program it names is not installed here.
+            unit.write_text(text.replace("ExecStart=/usr/local/bin/martlet", "ExecStart=/bin/true"))
+            done = run([tool, "verify", str(unit)])
+            self.assertEqual([line for line in done.stderr.splitlines() if "martlet.service" in line], [])
+
     def test_dashboards_are_whole(self):
         uids = set()
         for path in (REPOSITORY / "dashboards").glob("*.json"):
