@@ -89,16 +89,16 @@ final class CallObserver: TransportObserver {
     private let node: Node
     private let auth: AuthState
     /// By event loop; kept as long as the process.
-    private let clients: UnsafePointer<ClientTraffic>
+    nonisolated(unsafe) private let clients: UnsafePointer<ClientTraffic>
     private let methods: [GRPCMethodMetrics]
     private let traffic: ClientTrafficMetrics
 
     init(_ table: MethodTable, _ node: Node) {
         self.node = node
         auth = node.keySpace.auth
-        let traffic = UnsafeMutablePointer<ClientTraffic>.allocate(capacity: node.clients.loops.count)
-        for (index, loop) in node.clients.loops.enumerated() { (traffic + index).initialize(to: loop) }
-        clients = UnsafePointer(traffic)
+        let byLoop = UnsafeMutablePointer<ClientTraffic>.allocate(capacity: node.clients.loops.count)
+        for (index, loop) in node.clients.loops.enumerated() { (byLoop + index).initialize(to: loop) }
+        clients = UnsafePointer(byLoop)
         let metrics = node.metrics
         methods = table.methods.map { method in
             let type: GRPCMethodType =
