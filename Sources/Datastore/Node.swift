@@ -171,10 +171,13 @@ final class Node: Sendable {
             ? InternalRequest.encode(
                 kind: kind, body: body, id: id, username: AuthUser.root, authRevision: keySpace.auth.revision)
             : InternalRequest.encode(kind: kind, body: body, id: id)
+        metrics.server.proposalsPending.increment()
         let refused = inbox.submit([
             Proposal(id: id, data: data, target: .server(completion), start: monotonicNow(), isPrivileged: privileged)
         ])
-        if !refused.isEmpty { completion(consensus.isStopping ? .stopped : .tooManyRequests) }
+        guard !refused.isEmpty else { return }
+        metrics.server.proposalsPending.decrement()
+        completion(consensus.isStopping ? .stopped : .tooManyRequests)
     }
 
     // MARK: Reading

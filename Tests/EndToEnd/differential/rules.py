@@ -141,8 +141,6 @@ def equal_errors(one, two):
 #: Calls that etcd takes through its log, or not, depending on the version: the Raft index tells them apart.
 PROPOSED_OR_NOT = {"Auth.AuthStatus", "Cluster.MemberRemove", "Cluster.MemberUpdate", "Cluster.MemberPromote", "Cluster.MemberAdd",
                    "Lock.Lock", "Lock.Unlock", "Election.Campaign", "Election.Proclaim", "Election.Leader", "Election.Resign"}
-#: Without credentials while authentication is on: refused before the log in 3.5.30, at apply in others.
-REFUSED_BEFORE_OR_AFTER = {"Lease.LeaseRevoke", "Lease.LeaseGrant"}
 
 
 def cost(txn, nested):

@@ -123,7 +123,7 @@ class Runner:
         self.note((name, request, options.get("metadata"), options.get("bodies")))
         answer = self.pair.call(name, request, **options)
         self.learn(name, request, answer)
-        if name in rules.PROPOSED_OR_NOT or answer is None and name in rules.REFUSED_BEFORE_OR_AFTER:
+        if name in rules.PROPOSED_OR_NOT:
             self.pair.index_unsure += 1
         return answer
 

@@ -345,6 +345,16 @@ class Metrics(SharedServer):
         self.assertEqual(self.value(after, "etcd_cluster_version", cluster_version=version.rsplit(".", 1)[0]), 1)
         self.assertEqual(self.value(after, "etcd_server_id", server_id="%x" % self.client.status().header.member_id), 1)
 
+    def test_nothing_is_pending_at_rest(self):
+        """What the server proposes itself counts up and down as clients' proposals do: its version at the start, ends of leases."""
+        lease = self.client.grant(1).ID
+        self.client.put(self.k(), lease=lease)
+        deadline = time.monotonic() + 30
+        while self.client.get(self.k()):
+            self.assertLess(time.monotonic(), deadline, "the lease does not end")
+            time.sleep(0.1)
+        self.assertEqual(self.value(self.scrape(), "etcd_server_proposals_pending"), 0)
+
     def test_watchers_are_counted(self):
         with self.client.watch() as stream:
             before = self.value(self.scrape(), "etcd_debugging_mvcc_watcher_total")
