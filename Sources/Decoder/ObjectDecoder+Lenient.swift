@@ -37,6 +37,8 @@ extension ObjectDecoder {
         }
         let base = envelope.raw.baseAddress.map { $0 - bytes.baseAddress! } ?? bytes.count
         let (object, faults) = WireSalvage.salvage(envelope.raw, entry(envelope).plan, base: base, isCut: envelope.isCut)
+        // Inside the object it is plainer where a value was cut than in its envelope.
+        if envelope.isCut, !faults.isEmpty { errors = [] }
         errors += faults
         if errors.isEmpty { errors.append(failure) }
         let mark = sink.count
@@ -47,6 +49,14 @@ extension ObjectDecoder {
             if !errors.contains(error) { errors.append(error) }
         }
         return errors
+    }
+}
+
+extension ObjectDecoder {
+    /// Where a value was cut whose envelope ends too early; nil if something else is wrong with it.
+    func cut(_ bytes: UnsafeRawBufferPointer) -> DecodingError? {
+        guard let envelope = try? Envelope(bytes, isLenient: true), envelope.isCut, let start = envelope.raw.baseAddress else { return nil }
+        return WireSalvage.salvage(envelope.raw, entry(envelope).plan, base: start - bytes.baseAddress!, isCut: true).errors.first
     }
 }
 

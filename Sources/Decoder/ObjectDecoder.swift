@@ -46,7 +46,8 @@ public final class ObjectDecoder {
         warnings = Warnings()
         guard StoredForm(bytes) == .protobuf else { throw DecodingError("this is no protobuf object of Kubernetes", offset: 0) }
         try Self.checkSize(bytes)
-        let envelope = try Envelope(bytes)
+        let envelope: Envelope
+        do throws(DecodingError) { envelope = try Envelope(bytes) } catch { throw cut(bytes) ?? error }
         let base = envelope.raw.baseAddress.map { $0 - bytes.baseAddress! } ?? bytes.count
         try append(envelope, object: envelope.raw, base: base, to: sink)
     }

@@ -22,7 +22,11 @@ import Wire
             let (json, errors) = readable(Array(whole[..<length]))
             let document = try Array(json.utf8).withUnsafeBytes { try JSONDocument($0).nodes.count }
             #expect(document > 4)
-            #expect(errors.count >= 1)
+            #expect(errors.count == 1)
+            let failure = #expect(throws: DecodingError.self) {
+                try Array(whole[..<length]).withUnsafeBytes { try ObjectDecoder().appendAnyJSON($0, to: ByteSink()) }
+            }
+            #expect(failure == errors.first)
             #expect(errors.allSatisfy { $0.offset.map { $0 <= length } ?? false })
             shown = max(shown, json.utf8.count)
         }

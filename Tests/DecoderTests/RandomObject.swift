@@ -140,6 +140,7 @@ struct RandomObjects {
             let isNil = valueField.kind == .bytes && !isFirst && random.chance(4)
             if !isNil { json = value(valueField, depth: depth, isZero: !isFirst && random.chance(3), isShown: false, 2, to: entry) }
             sink.always(Int(field.number), entry.bytes)
+            if valueField.kind == .message, valueField.plan.special == .items, json == "null" { json = "[]" }
             members.append(Self.quoted(key) + ":" + json)
         }
         return "{" + members.joined(separator: ",") + "}"

@@ -238,7 +238,11 @@ struct JSONPrinter {
         case .int32, .int64: sink.decimal(entry.integer(field))
         case .bool: sink.append(entry.bool(field) ? "true" as StaticString : "false")
         case .double: appendDouble(entry.double(field), field)
-        case .message: append(entry.message(field) ?? MessageValue(field.plan.empty), field.plan)
+        case .message:
+            let plan = field.plan
+            let value = entry.message(field) ?? MessageValue(plan.empty)
+            // As a map's value Go makes an empty list of nothing.
+            if plan.special == .items, value.count(plan.fields[0]) == 0 { sink.append("[]" as StaticString) } else { append(value, plan) }
         }
     }
 }

@@ -32,7 +32,9 @@ struct WireCheck {
             guard tag >> 3 > 0, tag >> 3 < 1 << 29 else { throw error("no field has the number \(tag >> 3)", bytes, fieldStart) }
             let number = UInt32(tag >> 3)
             let field = plan.field(number: number)
-            if let field {
+            // The members of a message that stands inline are the parent's.
+            let isStep = field.map { !$0.isInline } ?? false
+            if let field, isStep {
                 let index = counts[number, default: 0]
                 counts[number] = index + 1
                 path.append(field.label == .single ? field.jsonName : "\(field.jsonName)[\(index)]")
@@ -68,7 +70,7 @@ struct WireCheck {
             default:
                 throw error("no field has the wire type \(tag & 7)", bytes, fieldStart)
             }
-            if field != nil { path.removeLast() }
+            if isStep { path.removeLast() }
         }
     }
 

@@ -42,11 +42,13 @@ struct WireSalvage {
             let fieldStart = bytes.count - reader.remaining
             guard let (number, type) = try? reader.next() else { return note("no field begins here", bytes, fieldStart) }
             let field = plan.field(number: UInt32(number))
-            if let field {
+            // The members of a message that stands inline are the parent's.
+            let isStep = field.map { !$0.isInline } ?? false
+            if let field, isStep {
                 path.append(field.label == .single ? field.jsonName : "\(field.jsonName)[\(counts[number, default: 0])]")
                 counts[number, default: 0] += 1
             }
-            defer { if field != nil { path.removeLast() } }
+            defer { if isStep { path.removeLast() } }
             switch type {
             case .varint, .fixed64, .fixed32:
                 do throws(ProtobufError) {
@@ -64,15 +66,16 @@ struct WireSalvage {
                 guard let length = try? reader.varint() else { return note("the bytes end inside a length", bytes, fieldStart) }
                 let contentStart = bytes.count - reader.remaining
                 let isOverlong = length > UInt64(reader.remaining)
-                if isOverlong {
-                    note("a length of \(length) where \(reader.remaining) bytes are left", bytes, fieldStart)
-                    // A wrong length says nothing about where the field ends.
-                    guard isCut, field != nil else { return }
-                }
+                let fault = "a length of \(length) where \(reader.remaining) bytes are left"
+                // A wrong length says nothing about where the field ends.
+                if isOverlong, !isCut || field == nil { return note(fault, bytes, fieldStart) }
                 let contentEnd = isOverlong ? bytes.count : contentStart + Int(length)
                 let content = UnsafeRawBufferPointer(rebasing: bytes[contentStart..<contentEnd])
                 reader = ProtobufReader(UnsafeRawBufferPointer(rebasing: bytes[contentEnd...]))
+                let count = errors.count
                 append(content, number, field, depth: depth, isCut: isOverlong, fieldStart: contentStart, bytes, to: sink)
+                // One cut is one fault: the innermost field says best where it is.
+                if isOverlong, errors.count == count { note(fault, bytes, fieldStart) }
             case .startGroup, .endGroup: return note("no field has the wire type \(type.rawValue)", bytes, fieldStart)
             }
         }

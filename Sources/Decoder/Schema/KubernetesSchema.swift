@@ -62,7 +62,12 @@ public final class KubernetesSchema: Sendable {
     public var messageNames: some Collection<String> { messages.keys }
 
     /// Nil for a kind that no release of the table has, as custom resources.
-    public func kind(apiVersion: String, kind: String) -> KubernetesKind? { kindsByName[apiVersion + "\t" + kind] }
+    public func kind(apiVersion: String, kind: String) -> KubernetesKind? {
+        if let known = kindsByName[apiVersion + "\t" + kind] { return known }
+        // Options of requests and events of watches belong to every group, those of custom resources as well.
+        guard let shared = kindsByName["v1\t" + kind], shared.message.hasPrefix("meta/v1."), shared.role != .object else { return nil }
+        return KubernetesKind(shared, apiVersion: apiVersion)
+    }
 
     /// How to read and write a message; nil if the table has none of this name.
     func plan(_ message: String) -> MessagePlan? {
@@ -114,6 +119,20 @@ private struct Lines: @unchecked Sendable {
 }
 
 extension KubernetesKind {
+    /// The same kind in another group.
+    fileprivate init(_ shared: KubernetesKind, apiVersion: String) {
+        self.apiVersion = apiVersion
+        kind = shared.kind
+        message = shared.message
+        plural = shared.plural
+        scope = shared.scope
+        role = shared.role
+        prefix = shared.prefix
+        storageVersion = apiVersion
+        isStoredAsJSON = shared.isStoredAsJSON
+        lastRelease = shared.lastRelease
+    }
+
     fileprivate init?(cells: [String]) {
         guard cells.count >= 11 else { return nil }
         apiVersion = cells[1]
