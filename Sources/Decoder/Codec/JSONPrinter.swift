@@ -151,7 +151,8 @@ struct JSONPrinter {
                 key(field, start)
                 append(present, plan)
             } else if field.json == .always {
-                null(field, start)
+                key(field, start)
+                sink.append(present == nil ? "null" as StaticString : "[]")
             }
         }
         return false
