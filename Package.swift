@@ -34,7 +34,7 @@ let package = Package(
         .target(name: "DatastoreMetrics", path: "Sources/Metrics"),
         .target(
             name: "DatastoreTracing",
-            dependencies: ["DatastoreMetrics", "CShims", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["DatastoreMetrics", "CShims", "CZlib", .product(name: "Logging", package: "swift-log")],
             path: "Sources/Tracing"),
         .target(name: "Raft", dependencies: ["Wire"]),
         .target(name: "Storage", dependencies: ["Wire", "DatastoreMetrics", "CShims"]),
@@ -106,7 +106,7 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
-        .testTarget(name: "TracingTests", dependencies: ["DatastoreTracing"]),
+        .testTarget(name: "TracingTests", dependencies: ["DatastoreTracing", "CZlib"]),
         .testTarget(name: "RaftTests", dependencies: ["Raft"], exclude: ["Scripts"]),
         .testTarget(name: "StorageTests", dependencies: ["Storage", "StorageSimulation"]),
         .testTarget(name: "KeySpaceTests", dependencies: ["KeySpace", "StorageSimulation"]),

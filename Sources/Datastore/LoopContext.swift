@@ -21,8 +21,10 @@ final class LoopContext: @unchecked Sendable {
     private var proposals: [Proposal] = []
     private var reads: [PendingRead] = []
     private var isFlushScheduled = false
-    /// While a read is served that had to wait for a quorum: when it began.
-    var readStart: UInt64?
+    /// When the next request is shown to operators, fast or not.
+    var nextShownRequest: UInt64 = 0
+    /// State of `random`.
+    private var randomState = UInt64.random(in: 0 ... .max)
     /// The client version that called last, and its counters: nearly always the next one's too.
     private var lastVersion: [UInt8] = Array("unknown".utf8)
     private var lastUnary: Counter
@@ -41,6 +43,15 @@ final class LoopContext: @unchecked Sendable {
     func setWatches(_ watches: WatchLoop) {
         precondition(self.watches == nil)
         self.watches = watches
+    }
+
+    /// For identifiers: fast, and nobody's secret.
+    func random() -> UInt64 {
+        randomState &+= 0x9e37_79b9_7f4a_7c15
+        var value = randomState
+        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
     }
 
     // MARK: Batches to consensus

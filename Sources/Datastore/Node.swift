@@ -69,13 +69,17 @@ final class Node: Sendable {
     let log: Log
     let resources: ResourceStatistics
     let clients: ClientStatistics
+    let requests: RequestLog
+    /// Nil without an audit log.
+    let audit: AuditLog?
     /// By index of the event loop.
     let loops: [LoopContext]
     private let serverLoops: [ServerLoop]
 
     init(
         configuration: Configuration, clusterID: ClusterID, memberID: MemberID, keySpace: KeySpace,
-        ids: RequestIDGenerator, tokens: AuthTokens, metrics: NodeMetrics, log: Log, loops: [LoopContext], serverLoops: [ServerLoop]
+        ids: RequestIDGenerator, tokens: AuthTokens, metrics: NodeMetrics, log: Log, audit: AuditLog? = nil, loops: [LoopContext],
+        serverLoops: [ServerLoop]
     ) {
         precondition(loops.count == serverLoops.count)
         self.serverLoops = serverLoops
@@ -90,6 +94,10 @@ final class Node: Sendable {
         self.tokens = tokens
         self.metrics = metrics
         self.log = log
+        self.audit = audit
+        requests = RequestLog(
+            configuration, log: log, loops: serverLoops,
+            exporter: configuration.tracing.isEnabled ? SpanExporter(configuration.tracing, log: log) : nil)
         self.loops = loops
         resources = ResourceStatistics(
             keySpace.store, traffic: loops.map(\.traffic), seriesMax: configuration.monitoring.resourceSeriesMax)
@@ -143,8 +151,10 @@ final class Node: Sendable {
         guard privileged || consensus.committed <= consensus.applied + ServerLimits.unappliedEntriesMax else {
             return call.fail(.tooManyRequests)
         }
+        let now = monotonicNow()
+        writeBegan(kind, body, call, at: now)
         loops[call.loop.index].add(
-            Proposal(id: id, data: data, target: .call(call), start: monotonicNow(), isPrivileged: privileged), node: self)
+            Proposal(id: id, data: data, target: .call(call), start: now, isPrivileged: privileged), node: self)
     }
 
     /// A proposal's bytes with the name of who asks.
@@ -186,7 +196,8 @@ final class Node: Sendable {
     @inline(__always)
     func linearize(_ call: Call, _ request: UnsafeRawBufferPointer, _ handler: any LinearizableHandler) {
         if consensus.servesLocally { return handler.serve(call, request) }
-        loops[call.loop.index].add(
-            PendingRead(call: call, request: [UInt8](request), handler: handler, start: monotonicNow()), node: self)
+        let now = monotonicNow()
+        call.withRecord { $0.span.mark(.queued, at: now) }
+        loops[call.loop.index].add(PendingRead(call: call, request: [UInt8](request), handler: handler, start: now), node: self)
     }
 }

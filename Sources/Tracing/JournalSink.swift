@@ -23,17 +23,20 @@ final class JournalSink: LogSink {
 
     deinit { close(descriptor) }
 
-    func write(_ batch: LogBatch) -> Int {
-        var lost = 0
+    var name: String { "systemd/journal" }
+
+    func write(_ batch: LogBatch, _ patience: LogPatience) -> LogWriteOutcome {
+        var outcome = LogWriteOutcome()
         var start = 0
         for line in batch.lines {
             let text = batch.bytes[start..<line.end - 1]  // without the line feed
-            if !send(entry(text, line)) && writeAll(Array(batch.bytes[start..<line.end]), to: STDERR_FILENO) < text.count {
-                lost += 1
+            if !send(entry(text, line)), writeAll(batch.bytes[start..<line.end], to: STDERR_FILENO, patience).written < text.count {
+                outcome.lost += 1
+                outcome.reason = "the journal and standard error take no lines"
             }
             start = line.end
         }
-        return lost
+        return outcome
     }
 
     /// `NAME=value` lines; a value that may hold line feeds is framed by its length instead.

@@ -38,6 +38,17 @@ public final class Log: Sendable {
         write(level, message(), fields, function, file, line)
     }
 
+    /// Writes a line if its level is on, however often the same message comes: for lines that are bounded elsewhere.
+    public func logUnsampled(
+        _ level: LogLevel, _ message: String, _ fields: [LogField], function: String = #function, file: String = #fileID,
+        line: UInt = #line
+    ) {
+        guard core.isEnabled(level) else { return }
+        core.write(
+            level, at: unixNanoseconds(), logger: name, message: message, fields: fields, caller: Self.caller(file, line),
+            function: function)
+    }
+
     @usableFromInline
     func write(
         _ level: LogLevel, _ message: String, _ fields: () -> [LogField], _ function: String, _ file: String,

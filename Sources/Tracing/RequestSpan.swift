@@ -1,10 +1,31 @@
 // The steps of one request with the moment each was reached: what a slow request is explained with.
 
-/// A step of a request, in the order in which requests take them. A read takes fewer.
+/// A step of a request, in the order in which requests take them. A read takes others than a write.
 public enum RequestStep: Int, Sendable, CaseIterable {
-    case queued, readIndexWait, proposed, appended, fsynced, committed, applied, encoded, flushed
+    /// Its turn on the event loop has come.
+    case queued
+    /// A quorum has confirmed that this member may answer, and what it confirmed is applied.
+    case readIndexWait
+    /// Handed to Raft.
+    case proposed
+    /// In the log's file, in the operating system's memory.
+    case appended
+    /// On the disk.
+    case fsynced
+    /// On a quorum's disks, and its turn to be applied has come.
+    case committed
+    /// Its effects are in the store, its answer is made.
+    case applied
+    /// The keys of a read are found.
+    case ranged
+    /// The answer is handed to the transport. A large one is made while it is sent.
+    case encoded
+    /// Time in which the client's windows or its socket took nothing has passed.
+    case flowControlWait
+    /// The last of the answer is handed to the operating system.
+    case flushed
 
-    /// The step's name in log lines.
+    /// The step's name in log lines and spans.
     public var name: String {
         switch self {
         case .queued: "queued"
@@ -14,39 +35,51 @@ public enum RequestStep: Int, Sendable, CaseIterable {
         case .fsynced: "fsynced"
         case .committed: "committed"
         case .applied: "applied"
+        case .ranged: "ranged"
         case .encoded: "encoded"
+        case .flowControlWait: "flow control wait"
         case .flushed: "flushed"
         }
     }
 }
 
 /// A fixed-size record of a request's steps: marking one is storing a clock value that the caller has
-/// already read. Moments are nanoseconds of the monotonic clock; 0 means that the step was not taken.
+/// already read. Moments are nanoseconds of the monotonic clock.
 public struct RequestSpan: Sendable {
-    /// When the request arrived.
-    public let start: UInt64
-    /// Reached moments as offsets from the start plus one, so that 0 is free to mean "never".
+    /// When the request arrived; 0 before it has begun.
+    public private(set) var start: UInt64
+    /// A bit for each step that was reached.
+    @usableFromInline var present: UInt16 = 0
+    /// Offsets from the start.
     @usableFromInline
-    var reached: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
-        (0, 0, 0, 0, 0, 0, 0, 0, 0)
+    var reached: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
-    @inlinable
     public init(start: UInt64) { self.start = start }
 
-    /// Notes that `step` was reached at `now`. A step may be marked again: the last moment counts.
-    @inlinable @inline(__always)
-    public mutating func mark(_ step: RequestStep, at now: UInt64) {
-        withUnsafeMutableBytes(of: &reached) { raw in
-            raw.assumingMemoryBound(to: UInt64.self)[step.rawValue] = now >= start ? now - start + 1 : 1
-        }
+    /// Forgets all steps.
+    @inline(__always)
+    public mutating func restart(at now: UInt64) {
+        start = now
+        present = 0
     }
+
+    /// Notes that `step` was reached at `now`. A step may be marked again: the last moment counts.
+    @inline(__always)
+    public mutating func mark(_ step: RequestStep, at now: UInt64) {
+        let offset = now >= start ? now - start : 0
+        withUnsafeMutableBytes(of: &reached) { $0.storeBytes(of: offset, toByteOffset: step.rawValue * 8, as: UInt64.self) }
+        present |= 1 << UInt16(step.rawValue)
+    }
+
+    /// Whether `step` was reached.
+    @inline(__always)
+    public func has(_ step: RequestStep) -> Bool { present & 1 << UInt16(step.rawValue) != 0 }
 
     /// Nanoseconds from the start to `step`, or nil if it was not reached.
     public func elapsed(_ step: RequestStep) -> UInt64? {
-        withUnsafeBytes(of: reached) { raw in
-            let value = raw.assumingMemoryBound(to: UInt64.self)[step.rawValue]
-            return value == 0 ? nil : value - 1
-        }
+        guard present & 1 << UInt16(step.rawValue) != 0 else { return nil }
+        return withUnsafeBytes(of: reached) { $0.load(fromByteOffset: step.rawValue * 8, as: UInt64.self) }
     }
 
     /// The reached steps in order, each with the time since the reached step before it.
@@ -68,6 +101,6 @@ public struct RequestSpan: Sendable {
 
     /// The steps as a field of a log line: `fsynced 1.2s`, slowest step included.
     public var field: LogField {
-        .strings("steps", steps.map { "\($0.step.name) \(Nanoseconds(Int64(clamping: $0.nanoseconds)))" })
+        .strings("request-steps", steps.map { "\($0.step.name) \(Nanoseconds(Int64(clamping: $0.nanoseconds)))" })
     }
 }

@@ -32,8 +32,49 @@ public struct RequestText: Sendable {
         append("> ")
     }
 
+    /// A field that is a message of which no blank follows.
+    public mutating func closed(_ name: StaticString, _ body: (inout RequestText) -> Void) {
+        append(name)
+        append(":<")
+        body(&self)
+        append(">")
+    }
+
+    /// A repeated field as one list; `body` calls what it is given before each element.
+    public mutating func list(
+        _ name: StaticString, _ count: Int, _ body: (inout RequestText, (inout RequestText) -> Void) -> Void
+    ) {
+        append(name)
+        append(":<")
+        var isFirst = true
+        body(&self) { text in
+            if !isFirst { text.append(" ") }
+            isFirst = false
+        }
+        append(">")
+    }
+
+    public mutating func blank() { append(" ") }
+
+    /// Takes the blank behind the last field away.
+    public mutating func dropBlank() {
+        if buffer.last == UInt8(ascii: " ") { buffer.removeLast() }
+    }
+
+    /// A text as it is, without quotes.
+    public mutating func bare(_ name: StaticString, _ value: String) {
+        append(name)
+        append(":")
+        buffer.append(contentsOf: value.utf8)
+    }
+
     public mutating func number(_ name: StaticString, _ value: Int64) {
         guard value != 0 else { return }
+        always(name, value)
+    }
+
+    /// A number that is shown even if it is zero.
+    public mutating func always(_ name: StaticString, _ value: Int64) {
         append(name)
         append(value < 0 ? ":-" : ":")
         appendDecimal(value.magnitude, to: &buffer)

@@ -29,7 +29,7 @@ public struct Call: Hashable, Sendable {
 
     /// The slot while the handle is not stale, be the call alive or just cancelled.
     @inline(__always)
-    private func found() -> UnsafeMutablePointer<CallSlot>? {
+    func found() -> UnsafeMutablePointer<CallSlot>? {
         assert(loop.eventLoop.inEventLoop, "a call is used outside its event loop")
         return loopReference._withUnsafeGuaranteedRef { $0.calls.find(index, generation) }
     }
@@ -110,6 +110,9 @@ public struct Call: Hashable, Sendable {
             return equalBytes(bytes, UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
         }
     }
+
+    /// The text beside the status, once the call has one.
+    public var statusText: String { found()?.pointee.statusText ?? "" }
 
     /// "address:port" of the peer, "@" for a Unix socket.
     public var remoteAddress: String {

@@ -90,6 +90,9 @@ struct CallSlot {
     /// When the peer last took something of an answer that is made while it is sent, or when that was queued.
     var sourceReadAt: UInt64 = 0
 
+    /// For whoever wants to know why the call took so long.
+    var record = CallRecord()
+
     /// Text for grpc-message.
     var statusText = ""
     var userData: AnyObject?

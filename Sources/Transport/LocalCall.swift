@@ -105,6 +105,7 @@ public final class LocalCall {
             slot.pointee.local = self
             slot.pointee.method = Int32(method)
             slot.pointee.flags.insert([.headDone, .alive, .isPOST, .isGRPC])
+            slot.pointee.record.begin(at: loop.now)
             loop.counters.callsStarted.add(1)
             loop.counters.callsOpen.add(1)
             slot.pointee.startedAt = loop.now
@@ -194,6 +195,8 @@ public final class LocalCall {
         slot.pointee.output.appendArena(range)
         loop.noteArena(index, slot)
         queued(slot, range.count)
+        slot.pointee.record.answerBytes += length
+        slot.pointee.record.waitsSince = loop.now
         loop.counters.messagesSent.add(1)
         endpoint.observer?.messageSent(method: method, bytes: length, CallOrigin(loop: loop.index, client: slot.pointee.client))
         loop.markDirty(local: self)
@@ -333,6 +336,7 @@ public final class LocalCall {
     }
 
     private func release(_ slot: UnsafeMutablePointer<CallSlot>) {
+        loop.noteEnded(index, slot, endpoint)
         dropOutput(slot)
         loop.clearDeadline(slot)
         slot.pointee.userData = nil

@@ -277,6 +277,7 @@ extension ServerConnection {
     private func start(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>) {
         loop.counters.callsStarted.add(1)
         loop.counters.callsOpen.add(1)
+        slot.pointee.record.begin(at: loop.now)
         let method = Int(slot.pointee.method)
         let call = Call(loop, index, slot.pointee.generation)
         slot.pointee.startedAt = loop.now

@@ -181,6 +181,7 @@ extension ServerConnection {
             }
             offset += Self.frameHeaderBytes + length
             loop.counters.messagesReceived.add(1)
+            slot.pointee.record.requestBytes += length
             endpoint.observer?.messageReceived(
                 method: method, bytes: format == 0 ? length : inflated.count, CallOrigin(loop: loop.index, client: slot.pointee.client))
             if isStream {

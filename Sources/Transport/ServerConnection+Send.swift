@@ -30,6 +30,8 @@ extension ServerConnection {
         slot.pointee.output.appendArena(range)
         loop.noteArena(index, slot)
         queued(slot, range.count)
+        slot.pointee.record.answerBytes += length
+        slot.pointee.record.waitsSince = loop.now
         loop.counters.messagesSent.add(1)
         endpoint.observer?.messageSent(
             method: Int(slot.pointee.method), bytes: length, CallOrigin(loop: loop.index, client: slot.pointee.client))
@@ -267,6 +269,7 @@ extension ServerConnection {
         }
         lastReadCall = index
         if count > 0, slot.pointee.output.sourceCount > 0 { slot.pointee.sourceReadAt = loop.now }
+        slot.pointee.record.noteSending(batch: loop.now, at: loop.emittedAt)
         let sent = held - slot.pointee.output.heldBytes
         queuedBytes -= sent
         loop.counters.queuedBytes.add(-sent)
@@ -391,6 +394,7 @@ extension ServerConnection {
     /// Gives the slot of a closed stream back.
     func release(_ index: UInt32) {
         let slot = loop.calls[index]
+        loop.noteEnded(index, slot, endpoint)
         dropOutput(slot)
         releaseInput(slot)
         if slot.pointee.flags.contains(.headAccounted) { accountInput(-slot.pointee.headerBytes) }

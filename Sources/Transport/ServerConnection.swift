@@ -183,6 +183,7 @@ final class ServerConnection: ChannelDuplexHandler {
         while !isGone, context.channel.isWritable {
             isInSession = true
             isSending = true
+            loop.emittedAt = monotonicNanoseconds()
             let buffer = loop.staging.fill(emit)
             let wasFull = loop.staging.isFull
             isSending = false

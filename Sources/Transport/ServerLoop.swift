@@ -22,6 +22,8 @@ public final class ServerLoop: @unchecked Sendable {
     public let eventLoop: any EventLoop
     public let counters = LoopCounters()
     private let isShutDown = Atomic<Bool>(false)
+    /// Nanoseconds from which on a call is told of to the observer when it has ended.
+    public let longCallNanoseconds = Atomic<UInt64>(.max)
 
     @exclusivity(unchecked) var calls = CallTable()
     /// Answers are written here by handlers and copied from here into the socket buffer, once per batch.
@@ -33,7 +35,10 @@ public final class ServerLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var heldBytesPeak = 0
     let handshakes: HandshakeQueue
     /// Monotonic nanoseconds at the start of the batch.
-    @exclusivity(unchecked) private(set) var now: UInt64
+    @exclusivity(unchecked) public private(set) var now: UInt64
+
+    /// Monotonic nanoseconds when output was last made.
+    @exclusivity(unchecked) var emittedAt: UInt64 = 0
 
     @exclusivity(unchecked) private var deadlines = DeadlineHeap()
     @exclusivity(unchecked) private var armedDeadline = UInt64.max
@@ -201,6 +206,36 @@ public final class ServerLoop: @unchecked Sendable {
             self.flushScheduled = false
             self.batch {}
         }
+    }
+
+    /// Tells the observer of a call that has ended, if it was long or somebody takes notes of it.
+    @inline(__always)
+    func noteEnded(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ endpoint: Endpoint) {
+        let start = slot.pointee.record.span.start
+        guard start != 0 else { return }
+        let end = max(now, emittedAt)
+        if slot.pointee.record.notes != nil || end &- start >= longCallNanoseconds.load(ordering: .relaxed) {
+            tellEnded(index, slot, endpoint, end)
+        }
+        slot.pointee.record.span.restart(at: 0)
+    }
+
+    @inline(never)
+    private func tellEnded(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ endpoint: Endpoint, _ end: UInt64) {
+        let method = Int(slot.pointee.method)
+        defer { slot.pointee.record.notes = nil }
+        guard let observer = endpoint.observer, method >= 0, endpoint.kinds[method] == .unary else { return }
+        let isFinished = slot.pointee.flags.contains(.finished)
+        if let encoded = slot.pointee.record.span.elapsed(.encoded) {
+            let sentFrom = slot.pointee.record.span.start + encoded
+            slot.pointee.record.span.mark(.flowControlWait, at: min(end, sentFrom + slot.pointee.record.waited))
+        }
+        slot.pointee.record.span.mark(.flushed, at: end)
+        observer.callEnded(
+            method: method, Call(self, index, slot.pointee.generation),
+            CallEnding(
+                record: slot.pointee.record, endedAt: end, code: isFinished ? slot.pointee.status : .cancelled,
+                message: isFinished ? slot.pointee.statusText : "context canceled"))
     }
 
     // MARK: Arena

@@ -24,6 +24,9 @@ public protocol TransportObserver: AnyObject, Sendable {
     func callFinished(method: Int, _ call: Call, code: StatusCode)
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin)
     func messageSent(method: Int, bytes: Int, _ origin: CallOrigin)
+    /// A unary call is over and its answer sent, or given up. Told only of calls with notes and of those that took
+    /// `ServerLoop.longCallNanoseconds`. Nothing may be sent from here.
+    func callEnded(method: Int, _ call: Call, _ ending: CallEnding)
 }
 
 extension TransportObserver {
@@ -31,6 +34,7 @@ extension TransportObserver {
     public func callFinished(method: Int, _ call: Call, code: StatusCode) {}
     public func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {}
     public func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) {}
+    public func callEnded(method: Int, _ call: Call, _ ending: CallEnding) {}
 }
 
 /// A number that one thread changes and any thread reads: a plain load and store, no locked instruction.

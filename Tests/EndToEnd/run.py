@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 #: Quick and basic ones first: what fails there explains what fails later.
-ORDER = ["launch", "configfile", "http", "observability", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "hostile", "etcdctl", "ctl", "library",
+ORDER = ["launch", "configfile", "http", "observability", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "logging", "tracing", "hostile", "etcdctl", "ctl", "library",
          "auth", "tokens", "decoder", "allocations", "differential", "histories", "crash", "replay", "snapshot", "disk", "kubernetes"]
 
 

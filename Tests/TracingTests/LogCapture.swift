@@ -9,7 +9,8 @@ final class CapturingSink: LogSink, @unchecked Sendable {  // lines are guarded;
     private let captured = Mutex<[String]>([])
     /// While set, writes wait: the queue before the sink fills.
     let gate = Mutex(())
-    func write(_ batch: LogBatch) -> Int {
+    var name: String { "memory" }
+    func write(_ batch: LogBatch, _ patience: LogPatience) -> LogWriteOutcome {
         gate.withLock { _ in }
         var start = 0
         var lines: [String] = []
@@ -18,7 +19,7 @@ final class CapturingSink: LogSink, @unchecked Sendable {  // lines are guarded;
             start = line.end
         }
         captured.withLock { $0.append(contentsOf: lines) }
-        return 0
+        return LogWriteOutcome()
     }
     var lines: [String] { captured.withLock { $0 } }
 }

@@ -15,11 +15,11 @@ import Testing
     #expect(span.elapsed(.appended) == nil)
     #expect(span.steps.map(\.nanoseconds) == [0, 500, 8_000, 500])
     #expect(span.slowest?.step == .fsynced && span.slowest?.nanoseconds == 8_000)
-    #expect(span.field == .strings("steps", ["queued 0s", "proposed 500ns", "fsynced 8µs", "applied 500ns"]))
+    #expect(span.field == .strings("request-steps", ["queued 0s", "proposed 500ns", "fsynced 8µs", "applied 500ns"]))
 }
 
 @Test func aSpanIsSmall() {
-    #expect(MemoryLayout<RequestSpan>.size == 80)
+    #expect(MemoryLayout<RequestSpan>.size == 104)
 }
 
 @Test func aSlowApplyHasItsFields() {

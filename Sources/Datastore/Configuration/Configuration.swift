@@ -54,12 +54,18 @@ public struct Configuration: Sendable, Equatable {
     public let monitoring: MonitoringSettings
     public let logging: LogSettings
     public let tracing: TraceExport
+    public let audit: AuditSettings
+    /// Lines a second about slow requests; 0 samples them as all other lines.
+    public let slowRequestLinesPerSecond: UInt64
     public let warningApplyDuration: Nanoseconds
     public let warningUnaryRequestDuration: Nanoseconds
     public let authentication: AuthenticationSettings
     public let maintenance: MaintenanceSettings
     /// Skips every fsync: data is lost with the machine.
     public let unsafeNoFsync: Bool
+
+    /// Whether there are files that SIGHUP opens anew.
+    public var logsToFiles: Bool { !logging.outputs.files.isEmpty || audit.isEnabled }
 
     /// Lines about the configuration, to be logged in this order when there is a logger.
     public let deferredLines: [DeferredLogLine]

@@ -19,12 +19,14 @@ extension ConfigurationBuilder {
         do { outputs = try LogOutputs(texts) } catch { throw ConfigurationError(error.description) }
         return LogSettings(
             level: level, format: format, outputs: outputs, outputTexts: texts,
-            rotation: try logRotation(outputs))
+            rotation: try logRotation(texts))
     }
 
-    private func logRotation(_ outputs: LogOutputs) throws(ConfigurationError) -> LogRotation? {
+    private func logRotation(_ texts: [String]) throws(ConfigurationError) -> LogRotation? {
         guard values.boolean("enable-log-rotation") else { return nil }
-        guard outputs.files.count == 1 else {
+        // What is no file of the standard streams counts as one, as in etcd; without any there is nothing to rotate.
+        let files = texts.count { $0 != "default" && $0 != "stderr" && $0 != "stdout" }
+        guard files <= 1, files == 1 || texts.count != 1 else {
             throw ConfigurationError(
                 "--log-outputs requires a single file path when --log-rotate-config-json is defined")
         }
@@ -36,6 +38,12 @@ extension ConfigurationBuilder {
         return MonitoringSettings(
             resourcePrefixes: prefixes.filter { !$0.isEmpty }, resourceSeriesMax: Int(values.unsigned("resource-metrics-max")),
             clientSeriesMax: Int(values.unsigned("client-metrics-max")))
+    }
+
+    func auditSettings() throws(ConfigurationError) -> AuditSettings {
+        AuditSettings(
+            path: values.string("audit-log-output"), rotation: try LogRotation(values.string("audit-log-rotation-config-json")),
+            prefixes: values.strings("audit-log-key-prefixes"), methods: values.strings("audit-log-methods"))
     }
 
     func traceExport() throws(ConfigurationError) -> TraceExport {

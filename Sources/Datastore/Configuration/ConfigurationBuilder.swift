@@ -30,6 +30,7 @@ struct ConfigurationBuilder {
         try checkListeners(urls, client: clientTLS, peer: peerTLS)
         let maintenance = try maintenanceSettings()
         let tracing = try traceExport()
+        let audit = try auditSettings()
         let authentication = try authenticationSettings()
         if name == "default" {
             note(
@@ -80,6 +81,8 @@ struct ConfigurationBuilder {
             monitoring: monitoringSettings(),
             logging: logging,
             tracing: tracing,
+            audit: audit,
+            slowRequestLinesPerSecond: values.unsigned("slow-request-log-rate"),
             warningApplyDuration: values.duration("warning-apply-duration"),
             warningUnaryRequestDuration: orDefault("warning-unary-request-duration", .milliseconds(300)),
             authentication: authentication,

@@ -21,7 +21,7 @@ enum FileKeys {
 
     private static let lists: Set<String> = [
         "log-outputs", "cipher-suites", "client-cert-allowed-hostname", "peer-cert-allowed-cn",
-        "peer-cert-allowed-hostname", "discovery-endpoints",
+        "peer-cert-allowed-hostname", "discovery-endpoints", "audit-log-key-prefixes", "audit-log-methods",
     ]
 
     private static let paths: [String: [String]] = [

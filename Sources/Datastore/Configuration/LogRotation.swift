@@ -1,5 +1,7 @@
 // The settings of log rotation: one flat JSON object.
 
+import DatastoreTracing
+
 /// When to rotate and what to keep.
 public struct LogRotation: Sendable, Equatable {
     static let defaultText =
@@ -13,6 +15,14 @@ public struct LogRotation: Sendable, Equatable {
     public var backupsMaximum: Int64 = 0
     public var usesLocalTime = false
     public var compresses = false
+
+    /// As the files are rotated; sizes that are no sizes are the default.
+    public var policy: FileRotation {
+        let megabytes = megabytesMaximum > 0 ? min(megabytesMaximum, 1 << 40) : 100
+        return FileRotation(
+            bytesMaximum: megabytes << 20, ageDaysMaximum: max(0, ageDaysMaximum), backupsMaximum: max(0, backupsMaximum),
+            usesLocalTime: usesLocalTime, compresses: compresses)
+    }
 
     init(_ text: String) throws(ConfigurationError) {
         var reader = FlatJSONReader(text)
@@ -41,6 +51,7 @@ struct FlatJSONReader {
         case integer(Int64)
         case boolean(Bool)
         case null
+        case string(String)
         case other
     }
 
@@ -89,7 +100,7 @@ struct FlatJSONReader {
 
     private mutating func readValue() -> Value? {
         skipBlanks()
-        if rest.first == "\"" { return readString() == nil ? nil : .other }
+        if rest.first == "\"" { return readString().map { .string($0) } }
         let word = rest.prefix { $0.isLetter || $0.isNumber || "+-.".contains($0) }
         rest = rest.dropFirst(word.count)
         switch word {

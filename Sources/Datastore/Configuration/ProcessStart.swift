@@ -66,7 +66,7 @@ extension Configuration {
         let early = try LogCore()
         for line in deferredLines where line.isEarly { line.write(to: Log(core: early)) }
         early.close()
-        let core = try LogCore(level: logging.level, format: logging.format, outputs: logging.outputs)
+        let core = try LogCore(level: logging.level, format: logging.format, outputs: logging.outputs, rotation: logging.rotation?.policy)
         let log = Log(core: core)
         for line in deferredLines where !line.isEarly { line.write(to: log) }
         return log

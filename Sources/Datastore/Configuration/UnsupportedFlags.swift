@@ -26,7 +26,6 @@ enum UnsupportedFlags {
     private static let alone = "one member has nobody to compare its data with"
     private static let noPeers = "one member has nobody to talk to"
     private static let noDiscovery = "belongs to discovery, which is not there yet"
-    private static let noTracing = "traces are not exported yet"
     private static let noDial = "the gateway is inside the server, which does not dial itself"
 
     /// Flags without an occasion while there is one member.
@@ -44,11 +43,6 @@ enum UnsupportedFlags {
         "max-snapshots": "there are no .snap files: the store itself is the snapshot",
         "v2-deprecation": "there is no v2 store",
         "logger": "there is one logger, and its name is zap",
-        "enable-log-rotation": "log files are not rotated yet: a rotating tool beside the server can do it",
-        "log-rotation-config-json": "log files are not rotated yet",
-        "enable-distributed-tracing": noTracing, "distributed-tracing-address": noTracing,
-        "distributed-tracing-service-name": noTracing, "distributed-tracing-instance-id": noTracing,
-        "distributed-tracing-sampling-rate": noTracing,
         "client-cert-file": noDial, "client-key-file": noDial,
         "discovery-dial-timeout": noDiscovery, "discovery-request-timeout": noDiscovery,
         "discovery-keepalive-time": noDiscovery, "discovery-keepalive-timeout": noDiscovery,

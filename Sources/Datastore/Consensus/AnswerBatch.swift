@@ -12,15 +12,14 @@ final class AnswerBatch: @unchecked Sendable {
         let offset: Int
         let length: Int
         let error: CallError?
+        let moments: WriteMoments
     }
 
-    /// A write that took longer than `--warning-unary-request-duration`.
+    /// A write that took so long that its line needs to say what it was.
     struct SlowWrite {
         let call: Call
-        let kind: InternalRequestKind
-        let start: UInt64
-        /// Nil if it failed.
-        let content: RequestStatistics.Content?
+        let description: RequestDescription?
+        let apply: SlowApply?
     }
 
     let sink = ByteSink(capacity: 1024)
@@ -33,12 +32,12 @@ final class AnswerBatch: @unchecked Sendable {
 
     var isEmpty: Bool { answers.isEmpty && reads.isEmpty && replies.isEmpty }
 
-    func add(_ call: Call, from offset: Int) {
-        answers.append(Answer(call: call, offset: offset, length: sink.count - offset, error: nil))
+    func add(_ call: Call, from offset: Int, _ moments: WriteMoments = WriteMoments()) {
+        answers.append(Answer(call: call, offset: offset, length: sink.count - offset, error: nil, moments: moments))
     }
 
-    func add(_ call: Call, failed error: CallError) {
-        answers.append(Answer(call: call, offset: 0, length: 0, error: error))
+    func add(_ call: Call, failed error: CallError, _ moments: WriteMoments = WriteMoments()) {
+        answers.append(Answer(call: call, offset: 0, length: 0, error: error, moments: moments))
     }
 
     func add(_ reply: LoopReply, from offset: Int) { replies.append((reply, .success(offset..<sink.count))) }
@@ -48,48 +47,34 @@ final class AnswerBatch: @unchecked Sendable {
     func add(_ slow: SlowWrite) { slowWrites.append(slow) }
 
     /// On the event loop: sends every answer.
-    func deliver(_ log: Log, _ context: LoopContext) {
-        for slow in slowWrites { write(slow, log) }
+    func deliver(_ log: Log) {
+        for slow in slowWrites { note(slow, log) }
         let bytes = sink.bytes
+        let now = monotonicNow()
         for answer in answers {
             if let error = answer.error {
+                answer.call.writeAnswered(answer.moments, nil, at: now)
                 answer.call.fail(error)
             } else {
                 let message = UnsafeRawBufferPointer(rebasing: bytes[answer.offset..<answer.offset + answer.length])
+                answer.call.writeAnswered(answer.moments, message, at: now)
                 answer.call.reply { $0.append(message) }
             }
         }
         for (reply, result) in replies { reply.completion(result.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }) }
         for read in reads where read.call.isAlive {
-            context.readStart = read.start
+            read.call.withRecord { $0.span.mark(.readIndexWait, at: now) }
             read.request.withUnsafeBytes { read.handler.serve(read.call, $0) }
         }
-        context.readStart = nil
     }
 
-    private func write(_ slow: SlowWrite, _ log: Log) {
-        let took = monotonicNow() - slow.start
-        let statistics = RequestStatistics(
-            startUnixNanoseconds: Int64(WallClock.nanoseconds()) - Int64(took), nanoseconds: took,
-            remote: slow.call.isAlive ? slow.call.remoteAddress : nil, method: slow.kind.method,
-            content: slow.content ?? .unknown)
-        log.warn(RequestStatistics.message, statistics.fields)
-    }
-}
-
-extension InternalRequestKind {
-    /// The full name of the method that proposes it.
-    var method: String {
-        switch self {
-        case .range: "/etcdserverpb.KV/Range"
-        case .put: "/etcdserverpb.KV/Put"
-        case .deleteRange: "/etcdserverpb.KV/DeleteRange"
-        case .txn: "/etcdserverpb.KV/Txn"
-        case .compaction: "/etcdserverpb.KV/Compact"
-        case .leaseGrant: "/etcdserverpb.Lease/LeaseGrant"
-        case .leaseRevoke: "/etcdserverpb.Lease/LeaseRevoke"
-        case .alarm: "/etcdserverpb.Maintenance/Alarm"
-        default: "\(self)"
+    private func note(_ slow: SlowWrite, _ log: Log) {
+        guard let notes = RequestNotes.make(slow.call) else {
+            // The caller has gone, which was told already; not what was slow.
+            if let apply = slow.apply { log.warn(SlowApply.message, apply.fields) }
+            return
         }
+        if let description = slow.description { notes.description = description }
+        notes.apply = slow.apply
     }
 }

@@ -11,6 +11,7 @@ import Wire
 extension ConsensusLoop {
     func apply(_ range: Range<LogIndex>) {
         guard !range.isEmpty else { return }
+        committedAt = monotonicNow()
         var next = range.lowerBound
         while next < range.upperBound {
             let end = min(next + LogIndex(KeySpaceLimits.entriesPerPublication), range.upperBound)
@@ -87,17 +88,17 @@ extension ConsensusLoop {
             }
             let took = monotonicNow() - began
             times.observe(request.kind, succeeded: outcome.isSuccess, took: took, waited: waiter.map { began &+ took &- $0.start })
-            if took > slowApplyNanoseconds { warnSlowApply(took, request, outcome, size: (sink?.count ?? 0) - offset) }
+            let slowApply = took > slowApplyNanoseconds ? noteSlowApply(took, request, outcome, sink, offset) : nil
             if case .exceededQuota = outcome { node.space.raise(node) {} }
             if request.kind == .downgradeInfoSet, node.keySpace.cluster.current.downgradeEnabled { wantsSnapshot = true }
+            if let slowApply, !hasCaller(waiter) { log.warn(SlowApply.message, slowApply.fields) }
             guard let waiter else { return }
-            if began &+ took &- waiter.start > slowWriteNanoseconds {
-                noteSlowWrite(waiter, request, outcome, size: (sink?.count ?? 0) - offset)
-            }
+            if slowApply != nil || began &+ took &- waiter.start > slowWriteNanoseconds { noteSlowWrite(waiter, request, slowApply) }
             if case .compacting = outcome, case .call(let call) = waiter.target {
                 finishCompaction(call, waiter, offset)
             } else {
-                resolve(waiter.target, outcome, bytes: waiter.bytes, from: offset)
+                let moments = rounds.moments(waiter.round, committed: committedAt, applied: began &+ took)
+                resolve(waiter.target, outcome, bytes: waiter.bytes, from: offset, moments)
             }
         }
     }
@@ -115,30 +116,37 @@ extension ConsensusLoop {
         }
     }
 
-    func warnSlowApply(_ took: UInt64, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
+    func noteSlowApply(_ took: UInt64, _ request: InternalRequest, _ outcome: ApplyOutcome, _ sink: ByteSink?, _ offset: Int) -> SlowApply {
         node.metrics.server.slowApplies.increment()
         var failure: String?
         if case .failed(let error) = outcome { failure = error.message }
-        let slow = SlowApply(
+        var response = ""
+        if let sink, failure == nil {
+            let answer = UnsafeRawBufferPointer(rebasing: sink.bytes[offset..<sink.count])
+            let size =
+                switch request.kind {
+                case .range, .put, .deleteRange, .txn, .compaction: AnswerFacts.appliedSize(answer)
+                // etcd gives this answer its header later.
+                case .alarm: AnswerFacts.appliedSize(answer) - AnswerFacts.headerSize(AnswerFacts(.alarm, answer).revision)
+                default: answer.count
+                }
+            response = "size:\(size)"
+        }
+        return SlowApply(
             nanoseconds: took, threshold: node.configuration.warningApplyDuration, kind: .replicated,
-            request: RequestTexts.text(of: request), response: size > 0 ? "size:\(size)" : "", error: failure)
-        log.warn(SlowApply.message, slow.fields)
+            request: RequestTexts.text(of: request), response: response, error: failure)
     }
 
-    /// Says what of a client's write took longer than `--warning-unary-request-duration`.
-    func noteSlowWrite(_ waiter: Waiting, _ request: InternalRequest, _ outcome: ApplyOutcome, size: Int) {
-        guard case .call(let call) = waiter.target, let kind = request.kind else { return }
-        var content: RequestStatistics.Content?
-        if case .done = outcome {
-            switch kind {
-            case .put, .deleteRange, .txn:
-                content = RequestStatistics.Content(
-                    requestCount: kind == .put ? 1 : 0, requestSize: Int64(request.body.count), responseCount: 0,
-                    responseSize: Int64(size), text: RequestTexts.text(kind, request.body))
-            default: break
-            }
-        }
+    /// Whether a client's call waits for the entry: its line tells more then.
+    private func hasCaller(_ waiter: Waiting?) -> Bool {
+        if case .call = waiter?.target { return true }
+        return false
+    }
+
+    /// Says what a client's write was that took long.
+    func noteSlowWrite(_ waiter: Waiting, _ request: InternalRequest, _ apply: SlowApply?) {
+        guard case .call(let call) = waiter.target else { return }
         answers[call.loop.index].add(
-            AnswerBatch.SlowWrite(call: call, kind: kind, start: waiter.start, content: content))
+            AnswerBatch.SlowWrite(call: call, description: request.kind.map { RequestDescription($0, request.body) }, apply: apply))
     }
 }

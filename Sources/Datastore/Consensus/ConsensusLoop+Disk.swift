@@ -19,11 +19,16 @@ extension ConsensusLoop {
                 try wal.append(hardState: ready.hardState, entries: entries)
             }
         }
-        metrics.writeDuration.observe(nanoseconds: monotonicNow() - began)
-        guard ready.mustSync else { return metrics.writtenBytes.set(wal.writtenBytes) }
+        let appended = monotonicNow()
+        metrics.writeDuration.observe(nanoseconds: appended - began)
+        guard ready.mustSync else {
+            rounds.wrote(appended: appended, fsynced: 0)
+            return metrics.writtenBytes.set(wal.writtenBytes)
+        }
         var took: UInt64 = 0
         retryWhileDiskIsFull("write-ahead log") { took = try wal.sync() }
         metrics.fsyncDuration.observe(nanoseconds: took)
+        rounds.wrote(appended: appended, fsynced: monotonicNow())
         metrics.writtenBytes.set(wal.writtenBytes)
         if took > 1_000_000_000 {
             log.warn("slow fdatasync", .duration("took", took), .duration("expected-duration", 1_000_000_000 as UInt64))

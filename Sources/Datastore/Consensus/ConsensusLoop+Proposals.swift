@@ -10,8 +10,9 @@ extension ConsensusLoop {
         guard raft.leader != .none else { return parked.add(proposals) }
         do {
             try raft.propose(proposals.map(\.data))
+            let round = rounds.began(at: monotonicNow())
             for proposal in proposals {
-                waiting[proposal.id] = Waiting(target: proposal.target, start: proposal.start, bytes: proposal.data.count)
+                waiting[proposal.id] = Waiting(target: proposal.target, start: proposal.start, bytes: proposal.data.count, round: round)
             }
         } catch {
             for proposal in proposals {
@@ -21,7 +22,7 @@ extension ConsensusLoop {
     }
 
     /// Ends a proposal of this member.
-    func resolve(_ target: ReplyTarget, _ outcome: ApplyOutcome, bytes: Int, from offset: Int = 0) {
+    func resolve(_ target: ReplyTarget, _ outcome: ApplyOutcome, bytes: Int, from offset: Int = 0, _ moments: WriteMoments = WriteMoments()) {
         released.proposals += 1
         released.bytes += bytes
         node.metrics.server.proposalsPending.decrement()
@@ -35,7 +36,7 @@ extension ConsensusLoop {
         case .server(let completion): completion(error)
         case .call(let call):
             let batch = answers[call.loop.index]
-            if let error { batch.add(call, failed: error) } else { batch.add(call, from: offset) }
+            if let error { batch.add(call, failed: error, moments) } else { batch.add(call, from: offset, moments) }
         case .loop(let reply):
             let batch = answers[reply.loop]
             if let error { batch.add(reply, failed: error) } else { batch.add(reply, from: offset) }

@@ -56,10 +56,16 @@ final class ConsensusLoop: @unchecked Sendable {
     let slowWriteNanoseconds: UInt64
     var isStopping = false
 
+    /// When the last rounds were written.
+    var rounds = RoundMoments()
+    /// When the entries that are being applied came to it.
+    var committedAt: UInt64 = 0
+
     struct Waiting {
         let target: ReplyTarget
         let start: UInt64
         let bytes: Int
+        let round: UInt64
     }
 
     init(raft: RaftNode, wal: WriteAheadLog, node: Node, applied: LogIndex, snapshotIndex: LogIndex) {
@@ -75,7 +81,7 @@ final class ConsensusLoop: @unchecked Sendable {
         answers = node.loops.map { _ in AnswerBatch() }
         tickNanoseconds = UInt64(node.configuration.raft.heartbeatMilliseconds) * 1_000_000
         slowApplyNanoseconds = UInt64(max(0, node.configuration.warningApplyDuration.count))
-        slowWriteNanoseconds = UInt64(max(0, node.configuration.warningUnaryRequestDuration.count))
+        slowWriteNanoseconds = node.requests.shortestNanoseconds
         let now = monotonicNow()
         nextTick = now + tickNanoseconds
         nextLeasePass = now + Self.leasePassNanoseconds
@@ -205,7 +211,7 @@ final class ConsensusLoop: @unchecked Sendable {
             guard !batch.isEmpty || hasNews else { continue }
             if !batch.isEmpty { answers[index] = AnswerBatch() }
             node.serverLoop(index).execute {
-                if !batch.isEmpty { batch.deliver(node.log, context) }
+                if !batch.isEmpty { batch.deliver(node.log) }
                 if hasNews { context.watches.published(through: revision) }
             }
         }

@@ -38,6 +38,8 @@ final class ClientEndpoints: HTTPHandler {
         case "/debug/vars" where role == .client:
             guard isGet(request, responder) else { return }
             responder.respond(DebugVariables.response(node))
+        case LogLevelEndpoint.path where role == .client: responder.respond(LogLevelEndpoint.response(request, node))
+        case RequestPage.path where role == .client: responder.respond(RequestPage.response(request, node))
         default:
             if let gateway, request.path.hasPrefix("/v3/") {
                 gateway.handle(request, responder)

@@ -37,6 +37,8 @@ public final class MartletServer: Sendable {
     public static func main() -> Never {
         TerminationSignal.block()
         let configuration = Configuration.ofThisProcess()
+        let reopens = configuration.logsToFiles
+        if reopens { TerminationSignal.keepHangup() }
         let log: Log
         do { log = try configuration.openLog() } catch {
             configuration.refuse(ConfigurationError(error.description))
@@ -54,7 +56,12 @@ public final class MartletServer: Sendable {
                 exit(1)
             }
         }
-        let signal = TerminationSignal.wait()
+        let onHangup = {
+            log.core.reopen()
+            startup.running?.node.audit?.reopen()
+            log.info("opened log files anew", .string("signal", "hangup"))
+        }
+        let signal = TerminationSignal.wait(onHangup: reopens ? onHangup : nil)
         // Before the member is up there is nothing to close in order.
         guard startup.hasJoined else { signal.end() }
         log.info("received signal; shutting down", .string("signal", signal.name))
@@ -77,6 +84,7 @@ public final class MartletServer: Sendable {
         private let isStarted = DispatchSemaphore(value: 0)
 
         func joined() { state.withLock { $0.joined = true } }
+        var running: MartletServer? { state.withLock { $0.server } }
         var hasJoined: Bool { state.withLock { $0.joined } }
 
         func started(_ server: MartletServer) {
@@ -123,6 +131,8 @@ public final class MartletServer: Sendable {
         // Base 64 and names make a request longer in JSON.
         transportConfiguration.httpBodyBytesMax = max(
             transportConfiguration.httpBodyBytesMax, 2 * transportConfiguration.receiveMessageBytesMax)
+        if configuration.tracing.isEnabled { transportConfiguration.metadataNames = ["tracestate"] }
+        let audit = configuration.audit.isEnabled ? try AuditLog(configuration.audit, log: log) : nil
         let transport = Transport.Server(configuration: transportConfiguration)
 
         let loops = transport.loops.map { LoopContext(index: $0.index, metrics: metrics) }
@@ -131,7 +141,7 @@ public final class MartletServer: Sendable {
             keySpace: member.keySpace,
             ids: RequestIDGenerator(member: member.memberID, nowMilliseconds: WallClock.milliseconds()),
             tokens: member.tokens, metrics: metrics,
-            log: log, loops: loops, serverLoops: transport.loops)
+            log: log, audit: audit, loops: loops, serverLoops: transport.loops)
         for loop in loops { loop.setWatches(WatchLoop(node: node, loop: transport.loops[loop.index])) }
         MetricsWiring.wire(node, transport: transport)
 
@@ -148,6 +158,7 @@ public final class MartletServer: Sendable {
         member.maintenance.start()
         BootstrapDefragmentation.run(
             member.maintenance, member.keySpace.store, thresholdMegabytes: configuration.backend.bootstrapDefragThresholdMegabytes, log)
+        node.requests.start()
         consensus.start()
         do {
             try await node.publish()
@@ -266,6 +277,8 @@ public final class MartletServer: Sendable {
         consensus.join()
         node.snapshots.stop()
         member.close(node.log)
+        node.requests.close()
+        node.audit?.close()
         for url in node.configuration.listenPeerURLs {
             node.log.info("stopped serving peer traffic", .string("address", url.authority))
         }

@@ -6,7 +6,7 @@ import Glibc
 
 /// The signal that ends the server.
 ///
-/// SIGTERM and SIGINT are blocked in every thread and waited for by the main thread. (An asynchronous `main`
+/// SIGTERM and SIGINT (and SIGHUP, where it opens log files anew) are blocked in every thread and waited for by the main thread. (An asynchronous `main`
 /// would park that thread in a place that lets signals through.)
 struct TerminationSignal: Sendable {
     let number: Int32
@@ -21,6 +21,15 @@ struct TerminationSignal: Sendable {
         return signals
     }
 
+    /// From now on SIGHUP opens files anew. Where there are none it ends the process, as it does etcd. To be called before
+    /// there are other threads.
+    static func keepHangup() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGHUP)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
     /// To be called first of all, while the process has one thread: threads made later inherit it.
     static func block() {
         var signals = set
@@ -28,11 +37,17 @@ struct TerminationSignal: Sendable {
     }
 
     /// Waits for a signal; on the main thread.
-    static func wait() -> TerminationSignal {
+    ///
+    /// - Parameter onHangup: called for each SIGHUP; nil where that is not waited for.
+    static func wait(onHangup: (() -> Void)?) -> TerminationSignal {
         var signals = set
-        var number: Int32 = 0
-        while sigwait(&signals, &number) != 0 {}
-        return TerminationSignal(number: number)
+        if onHangup != nil { sigaddset(&signals, SIGHUP) }
+        while true {
+            var number: Int32 = 0
+            guard sigwait(&signals, &number) == 0 else { continue }
+            if number != SIGHUP { return TerminationSignal(number: number) }
+            onHangup?()
+        }
     }
 
     /// Ends the process as the signal would have, so that a launcher sees the status it expects. As process 1

@@ -1,6 +1,7 @@
 // Levels that are read when somebody scrapes, and what is said once at start.
 
 import DatastoreMetrics
+import DatastoreTracing
 import KeySpace
 import Transport
 import Wire
@@ -15,6 +16,10 @@ enum MetricsWiring {
             metrics.server.setFeature(
                 gate.rawValue, stage: gate.stage.rawValue, enabled: node.configuration.features.isOn(gate))
         }
+        _ = LoggingMetrics(metrics.registry, core: node.log.core)
+        node.requests.wire(metrics.registry)
+        node.requests.exporter?.wire(metrics.registry)
+        node.audit?.wire(metrics.registry)
         let auth = node.keySpace.auth
         _ = AuthMetrics(metrics.registry) { auth.revision }
         let store = node.store

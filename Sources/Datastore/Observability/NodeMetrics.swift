@@ -84,13 +84,15 @@ struct StoreLockMetrics: Sendable {
     }
 }
 
-/// Counts calls and messages by method and by client.
+/// Counts calls and messages by method and by client, and hands on what there is to tell of single calls.
 final class CallObserver: TransportObserver {
     private let node: Node
     private let auth: AuthState
     /// By event loop; kept as long as the process.
     nonisolated(unsafe) private let clients: UnsafePointer<ClientTraffic>
     private let methods: [GRPCMethodMetrics]
+    private let isUnary: [Bool]
+    private let names: [(service: String, name: String)]
     private let traffic: ClientTrafficMetrics
 
     init(_ table: MethodTable, _ node: Node) {
@@ -100,6 +102,8 @@ final class CallObserver: TransportObserver {
         for (index, loop) in node.clients.loops.enumerated() { (byLoop + index).initialize(to: loop) }
         clients = UnsafePointer(byLoop)
         let metrics = node.metrics
+        isUnary = table.methods.map { $0.kind == .unary }
+        names = table.methods.map { ($0.service, $0.name) }
         methods = table.methods.map { method in
             let type: GRPCMethodType =
                 switch method.kind {
@@ -123,6 +127,7 @@ final class CallObserver: TransportObserver {
         let traffic = clients[call.loop.index]
         traffic.add(1, .requests, of: client)
         traffic.add(1, .openCalls, of: client)
+        if isUnary[method] { node.requests.began(call, node.loops[call.loop.index]) }
     }
 
     func callFinished(method: Int, _ call: Call, code: StatusCode) {
@@ -132,6 +137,13 @@ final class CallObserver: TransportObserver {
         let traffic = clients[call.loop.index]
         traffic.add(-1, .openCalls, of: client)
         if code != .ok, code != .cancelled { traffic.add(1, .errors, of: client) }
+        if let audit = node.audit, let entry = RequestNotes.of(call)?.audit {
+            audit.write(entry, call, (code, call.statusText), method: "\(names[method].service)/\(names[method].name)", node)
+        }
+    }
+
+    func callEnded(method: Int, _ call: Call, _ ending: CallEnding) {
+        node.requests.ended(call, ending, service: names[method].service, name: names[method].name, node)
     }
 
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {

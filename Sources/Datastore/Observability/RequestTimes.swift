@@ -77,15 +77,11 @@ extension InternalRequestKind {
 }
 
 extension LoopContext {
-    /// A range was answered: one look at the clock for both of its times.
+    /// A range was answered.
     @inline(__always)
-    func rangeEnded(_ origin: ReadOrigin, batchBegan: UInt64) {
-        let now = monotonicNow()
-        // Requests of a batch are served one after the other: where one ended the next began.
-        let began = origin.isKept ? origin.start ?? batchBegan : max(batchBegan, lastRangeEnd)
-        lastRangeEnd = now
-        times.range.observe(nanoseconds: now &- began)
-        times.rangeRequest.observe(nanoseconds: now &- (origin.start ?? batchBegan))
+    func rangeEnded(_ read: AnsweredRead) {
+        times.range.observe(nanoseconds: read.ended &- read.began)
+        times.rangeRequest.observe(nanoseconds: read.ended &- read.came)
     }
 
     func rangeFailed(since began: UInt64) {

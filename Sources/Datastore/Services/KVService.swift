@@ -14,7 +14,7 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
             let request = try RangeRequest(decoding: bytes)
             guard node.admit(call, isStream: false, allowsLearner: request.serializable) else { return }
             try request.validate()
-            if request.serializable { answer(call, request) } else { node.linearize(call, bytes, self) }
+            if request.serializable { answer(call, request, bytes) } else { node.linearize(call, bytes, self) }
         } catch {
             call.fail(CallError(anything: error))
         }
@@ -23,10 +23,10 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
     func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         // The bytes have been decoded once already.
         guard let request = try? RangeRequest(decoding: bytes) else { return }
-        answer(call, request)
+        answer(call, request, bytes)
     }
 
-    private func answer(_ call: Call, _ request: RangeRequest) {
+    private func answer(_ call: Call, _ request: RangeRequest, _ bytes: UnsafeRawBufferPointer) {
         do {
             let answer = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                 try auth.check(who, request)
@@ -35,13 +35,13 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
             }
             node.metrics.mvcc.ranges.increment()
             let loop = node.loops[call.loop.index]
-            let start = loop.readStart
             if answer.cursor == nil {
                 loop.traffic.count(answer, of: answer.resource ?? node.store.resourceNames.known(request.key))
             }
-            RangeReply.send(answer, on: call, node: node, ReadOrigin(start: start, request))
+            RangeReply.send(answer, on: call, node: node, ReadOrigin(bytes, key: request.key))
         } catch {
             node.loops[call.loop.index].rangeFailed(since: call.loop.batchBegan)
+            node.readRefused(call, .range, bytes, error)
             call.fail(error)
         }
     }
@@ -56,6 +56,7 @@ final class PutMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let request = try PutRequest(decoding: bytes)
+            call.withRecord { $0.key.set(request.key) }
             // The quota comes first: a full store answers so whatever else is wrong.
             guard node.hasSpace(QuotaCost.put(key: request.key.count, value: request.value.count), for: call) else { return }
             try request.validate()
@@ -74,7 +75,9 @@ final class DeleteRangeMethod: MethodHandler {
     func message(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         guard node.admit(call, isStream: false) else { return }
         do {
-            try DeleteRangeRequest(decoding: bytes).validate()
+            let request = try DeleteRangeRequest(decoding: bytes)
+            call.withRecord { $0.key.set(request.key) }
+            try request.validate()
             node.propose(.deleteRange, bytes, for: call)
         } catch {
             call.fail(CallError(anything: error))
@@ -96,6 +99,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             if summary.isReadOnly {
                 if summary.isSerializable { serve(call, bytes) } else { node.linearize(call, bytes, self) }
             } else {
+                if let key = request.firstKey { call.withRecord { $0.key.set(key) } }
                 node.propose(.txn, bytes, for: call)
             }
         } catch {
@@ -108,15 +112,13 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
     func serve(_ call: Call, _ bytes: UnsafeRawBufferPointer) {
         do {
             let request = try TxnRequest(decoding: bytes)
-            let waitedSince = node.loops[call.loop.index].readStart
             if request.readsRanges {
                 let reading = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                     try auth.check(who, request, node.keySpace.leases)
                 } _: { () throws(CallError) in
                     try TxnReading(node.store, copying: bytes, counting: node.loops[call.loop.index].traffic)
                 }
-                let start = waitedSince ?? monotonicNow()
-                return advance(call, Running(reading, SharedBytes(copying: bytes), node.keySpace.auth.revision, start))
+                return advance(call, Running(reading, SharedBytes(copying: bytes), node.keySpace.auth.revision))
             }
             let sink = ByteSink(capacity: 1024)
             let (revision, ranges) = try node.authorizedRead(call) { (auth, who) throws(CallError) in
@@ -124,10 +126,12 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             } _: { () throws(CallError) in
                 try node.store.readTxn(request, to: sink, counting: node.loops[call.loop.index].traffic)
             }
+            let rangedAt = monotonicNow()
             answer(call, sink, revision: revision, ranges: ranges)
-            ended(call, since: waitedSince ?? call.loop.batchBegan)
-            guard let waitedSince else { return }
-            note(call, bytes, since: waitedSince, counts: [Int](repeating: 1, count: ranges), size: sink.count)
+            ended(call)
+            node.readAnswered(call, key: request.firstKey ?? .init(start: nil, count: 0), revision: revision, rangedAt: rangedAt) {
+                Self.describe(bytes, AnswerFacts.rangeCounts(inTransaction: sink.bytes), size: sink.count)
+            }
         } catch {
             call.fail(CallError(anything: error))
         }
@@ -148,6 +152,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         } catch {
             return call.fail(error)
         }
+        let rangedAt = monotonicNow()
         if reading.encodedLength > ServerLimits.rangeInlineBytesMax {
             count(ranges: reading.counts.count)
             let body = TxnBody(reading, node: node)
@@ -157,8 +162,12 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             do { try reading.write(to: sink) } catch { return call.fail(node.readFailed(error)) }
             answer(call, sink, revision: reading.revision, ranges: reading.counts.count)
         }
-        ended(call, since: running.start)
-        note(call, running.request.bytes, since: running.start, counts: reading.counts, size: reading.encodedLength)
+        ended(call)
+        let request = running.request.bytes
+        let key = (try? TxnRequest(decoding: request))?.firstKey ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        node.readAnswered(call, key: key, revision: reading.revision, rangedAt: rangedAt) {
+            Self.describe(request, reading.counts, size: reading.encodedLength)
+        }
     }
 
     private func answer(_ call: Call, _ sink: ByteSink, revision: Int64, ranges: Int) {
@@ -169,8 +178,8 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         }
     }
 
-    private func ended(_ call: Call, since start: UInt64) {
-        node.loops[call.loop.index].times.transactionRequest.observe(nanoseconds: monotonicNow() &- start)
+    private func ended(_ call: Call) {
+        node.loops[call.loop.index].times.transactionRequest.observe(nanoseconds: monotonicNow() &- call.startedAt)
     }
 
     private func count(ranges: Int) {
@@ -178,12 +187,13 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         if ranges > 1 { node.metrics.mvcc.transactions.increment() }
     }
 
-    private func note(_ call: Call, _ bytes: UnsafeRawBufferPointer, since start: UInt64, counts: [Int], size: Int) {
-        node.noteRead(
-            call,
-            ReadStatistics(
-                start: start, kind: .readOnlyTransaction, text: { RequestTexts.text(.txn, bytes) }, requestCount: counts.count,
-                requestSize: bytes.count, counts: counts, responseCount: 0, responseSize: size))
+    private static func describe(_ request: UnsafeRawBufferPointer, _ counts: [Int], size: Int) -> (RequestDescription, AnswerFacts) {
+        var facts = AnswerFacts()
+        facts.size = size
+        facts.counts = counts
+        facts.responses = counts.count
+        facts.succeeded = true
+        return (RequestDescription(.txn, request, isReadOnly: true), facts)
     }
 
     /// Carries an evaluation through the loop's queue; it never leaves the loop.
@@ -191,13 +201,11 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         let reading: TxnReading
         let request: SharedBytes
         let authRevision: UInt64
-        let start: UInt64
 
-        init(_ reading: TxnReading, _ request: SharedBytes, _ authRevision: UInt64, _ start: UInt64) {
+        init(_ reading: TxnReading, _ request: SharedBytes, _ authRevision: UInt64) {
             self.reading = reading
             self.request = request
             self.authRevision = authRevision
-            self.start = start
         }
     }
 }

@@ -14,15 +14,16 @@ enum RangeReply {
             call.loop.later { continueWalk(pending, call, node) }
             return
         }
+        let rangedAt = monotonicNow()
         respond(answer, call, node)
-        node.loops[call.loop.index].rangeEnded(origin, batchBegan: call.loop.batchBegan)
-        // What neither waited nor was sliced was not slow.
-        guard let start = origin.start else { return }
-        node.noteRead(
-            call,
-            ReadStatistics(
-                start: start, kind: .readOnlyRange, text: { origin.text }, requestCount: 0, requestSize: origin.size,
-                counts: [answer.keyValueCount], responseCount: answer.count, responseSize: answer.encodedLength))
+        let times = node.readAnswered(call, key: origin.key, revision: answer.revision, rangedAt: rangedAt, isKept: origin.isKept) {
+            var facts = AnswerFacts()
+            facts.size = answer.encodedLength
+            facts.counts = [answer.keyValueCount]
+            facts.count = answer.count
+            return (RequestDescription(.range, origin.bytes), facts)
+        }
+        node.loops[call.loop.index].rangeEnded(times)
     }
 
     private static func respond(_ answer: RangeAnswer, _ call: Call, _ node: Node) {
@@ -60,34 +61,30 @@ private final class PendingAnswer: @unchecked Sendable {
     }
 }
 
-/// Where a range comes from, for the lines about slow ones.
+/// The request that an answer is for, for the lines about slow ones.
 struct ReadOrigin {
-    /// When it began, if it had to wait or is answered in slices.
-    private(set) var start: UInt64?
-    /// Views into the request's bytes; used in the turn in which they came.
-    private let request: RangeRequest
-    private var keptText: String?
+    /// Of the turn in which they came, or of `kept`.
+    private(set) var bytes: UnsafeRawBufferPointer
+    private(set) var key: UnsafeRawBufferPointer
+    private var shared: SharedBytes?
 
     @inline(__always)
-    init(start: UInt64?, _ request: RangeRequest) {
-        self.start = start
-        self.request = request
+    init(_ bytes: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) {
+        self.bytes = bytes
+        self.key = key
     }
 
     /// For later turns.
     func kept() -> ReadOrigin {
-        if keptText != nil { return self }
-        var copy = ReadOrigin(start: start ?? monotonicNow(), RangeRequest())
-        copy.keptText = text
-        copy.keptSize = size
+        if shared != nil { return self }
+        let shared = SharedBytes(copying: bytes)
+        var copy = ReadOrigin(shared.bytes, key: (try? RangeRequest(decoding: shared.bytes))?.key ?? .init(start: nil, count: 0))
+        copy.shared = shared
         return copy
     }
 
-    private var keptSize = 0
     /// The answer took more than one turn of the loop.
-    var isKept: Bool { keptText != nil }
-    var text: String { keptText ?? RequestTexts.text(request) }
-    var size: Int { keptText == nil ? request.key.count + request.rangeEnd.count + 8 : keptSize }
+    var isKept: Bool { shared != nil }
 }
 
 /// A message pulled by the transport: a few bytes, then what a cursor has next.

@@ -61,6 +61,18 @@ enum ServiceTable {
         methods.add(service: election, method: "Observe", kind: .serverStreaming, ObserveMethod(node))
         methods.add(service: election, method: "Resign", kind: .unary, ResignMethod(node))
         node.health.register(in: &methods)
-        return Services(methods: methods)
+        return Services(methods: node.audit.map { audited(methods, $0) } ?? methods)
+    }
+
+    /// The same methods, with those that change something told to the audit log.
+    private static func audited(_ methods: MethodTable, _ audit: AuditLog) -> MethodTable {
+        var table = MethodTable()
+        for method in methods.methods {
+            let isAudited = method.kind == .unary && audit.audits(service: method.service, method: method.name)
+            table.add(
+                service: method.service, method: method.name, kind: method.kind,
+                isAudited ? AuditedMethod(method.handler, audit, method: method.name) : method.handler)
+        }
+        return table
     }
 }

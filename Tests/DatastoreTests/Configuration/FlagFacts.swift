@@ -21,6 +21,11 @@ let flagFacts = """
     resource-metrics-max|ETCD_RESOURCE_METRICS_MAX|resource-metrics-max|plain|64|here
     client-metrics-max|ETCD_CLIENT_METRICS_MAX|client-metrics-max|plain|32|here
     quota-auto-disarm|ETCD_QUOTA_AUTO_DISARM|quota-auto-disarm|plain|true|here
+    slow-request-log-rate|ETCD_SLOW_REQUEST_LOG_RATE|slow-request-log-rate|plain|0|here
+    audit-log-output|ETCD_AUDIT_LOG_OUTPUT|audit-log-output|plain||here
+    audit-log-rotation-config-json|ETCD_AUDIT_LOG_ROTATION_CONFIG_JSON|audit-log-rotation-config-json|plain|{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}|here
+    audit-log-key-prefixes|ETCD_AUDIT_LOG_KEY_PREFIXES|audit-log-key-prefixes|list||here
+    audit-log-methods|ETCD_AUDIT_LOG_METHODS|audit-log-methods|list||here
     backend-bbolt-freelist-type|ETCD_BACKEND_BBOLT_FREELIST_TYPE|backend-bbolt-freelist-type|plain||here
     backend-batch-interval|ETCD_BACKEND_BATCH_INTERVAL|backend-batch-interval|plain|0|here
     backend-batch-limit|ETCD_BACKEND_BATCH_LIMIT|backend-batch-limit|plain|0|here

@@ -33,7 +33,7 @@ struct FlagTableTests {
         "cipher-suites": ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", []), "discovery-endpoints": ("a:1,b:2", ["discovery-token=t"]),
         "discovery-token": ("t", ["discovery-endpoints=a:1"]), "initial-cluster-state": ("existing", []),
         "enable-log-rotation": ("true", ["log-outputs=/tmp/x.log"]), "discovery-fallback": ("", []), "logger": ("", []),
-        "log-rotation-config-json": ("{\"maxsize\": 7}", []),
+        "log-rotation-config-json": ("{\"maxsize\": 7}", ["enable-log-rotation=true", "log-outputs=/tmp/x.log"]), "audit-log-rotation-config-json": ("{\"maxsize\": 7}", []),
     ]
 
     private static func sample(_ flag: FlagSpecification) -> (value: String, with: [String]) {
