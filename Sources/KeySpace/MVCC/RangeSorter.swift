@@ -9,6 +9,9 @@ struct RangeSorter {
     struct Item {
         var head: UInt64
         var slot: UInt32
+        /// Where it stands among the candidates in the order of keys, which decides between equals, ascending or not: users
+        /// of etcd see so small answers, and can rely on it here.
+        var place: UInt32
     }
 
     enum Phase {
@@ -113,7 +116,7 @@ extension RangeCursor {
             let sink = ByteSink(capacity: 4096)
             for slot in slots[first..<stop] {
                 let value = try readValue(slot, into: sink)
-                sorter!.items.append(.init(head: keyHead(value, from: 0), slot: slot))
+                sorter!.items.append(.init(head: keyHead(value, from: 0), slot: slot, place: UInt32(sorter!.items.count)))
             }
         } else {
             locked {
@@ -125,7 +128,7 @@ extension RangeCursor {
                     case .created: number = record.pointee.created
                     case .modified, .value: number = record.pointee.main
                     }
-                    sorter!.items.append(.init(head: UInt64(bitPattern: number), slot: slot))
+                    sorter!.items.append(.init(head: UInt64(bitPattern: number), slot: slot, place: UInt32(sorter!.items.count)))
                 }
             }
         }
@@ -151,11 +154,12 @@ extension RangeCursor {
     private func comesFirst(_ a: RangeSorter.Item, _ b: RangeSorter.Item) throws(StorageError) -> Bool {
         sorter!.work += 1
         if a.head != b.head { return (a.head < b.head) != sorter!.descending }
-        guard case .by(.value, _) = plan.order else { return false }
+        guard case .by(.value, _) = plan.order else { return a.place < b.place }
         sorter!.work += RangeCursor.readingWork
         // Nothing is being read while the answer is still sorted, so these are free.
         let order = compareKeys(try readValue(a.slot, into: staged), try readValue(b.slot, into: scratch))
-        return sorter!.descending ? order > 0 : order < 0
+        if order == 0 { return a.place < b.place }
+        return (order < 0) != sorter!.descending
     }
 
     private func siftDown(_ start: Int) throws(StorageError) {

@@ -46,8 +46,6 @@ extension StoreModel {
         var count: Int64
         var more: Bool
         var bytes: [UInt8]
-        /// Ties of the sort make the order free.
-        var isUnordered: Bool
     }
 
     /// The rules of a range as the API documents them, on lists.
@@ -59,7 +57,7 @@ extension StoreModel {
         var versions = range(shape.key, shape.end, at: main)
         let count = Int64(versions.count)
         if shape.countOnly {
-            return Answer(revision: current, count: count, more: false, bytes: Version.trailer(more: false, count: versions.count), isUnordered: false)
+            return Answer(revision: current, count: count, more: false, bytes: Version.trailer(more: false, count: versions.count))
         }
         let filtered =
             shape.maximumModified != 0 || shape.minimumModified != 0 || shape.maximumCreated != 0 || shape.minimumCreated != 0
@@ -69,18 +67,19 @@ extension StoreModel {
         if shape.maximumCreated != 0 { versions.removeAll { $0.created > shape.maximumCreated } }
         if shape.minimumCreated != 0 { versions.removeAll { $0.created < shape.minimumCreated } }
         let descending = shape.sortOrder == 2
-        func sort<K: Comparable>(_ by: (Version) -> K) -> Bool {
-            versions.sort { descending ? by($0) > by($1) : by($0) < by($1) }
-            return Set(versions.map { "\(by($0))" }).count < versions.count
+        /// Equals stay in the order of their keys, ascending or not.
+        func sort(_ precedes: (Version, Version) -> Bool) {
+            versions = versions.enumerated().sorted { one, two in
+                let (first, second) = descending ? (two.element, one.element) : (one.element, two.element)
+                if precedes(first, second) { return true }
+                return !precedes(second, first) && one.offset < two.offset
+            }.map(\.element)
         }
-        var hasTies = false
         switch shape.sortTarget {
-        case 1: hasTies = sort { $0.version }
-        case 2: hasTies = sort { $0.created }
-        case 3: hasTies = sort { $0.main }
-        case 4:
-            versions.sort { descending ? $1.value.lexicographicallyPrecedes($0.value) : $0.value.lexicographicallyPrecedes($1.value) }
-            hasTies = Set(versions.map(\.value)).count < versions.count
+        case 1: sort { $0.version < $1.version }
+        case 2: sort { $0.created < $1.created }
+        case 3: sort { $0.main < $1.main }
+        case 4: sort { $0.value.lexicographicallyPrecedes($1.value) }
         default: if descending { versions.reverse() }
         }
         var more = false
@@ -96,9 +95,6 @@ extension StoreModel {
                 bytes += version.asElement
             }
         }
-        // With ties even the choice of keys is free under a limit; then only the count is compared.
-        return Answer(
-            revision: current, count: count, more: more, bytes: bytes + Version.trailer(more: more, count: Int(count)),
-            isUnordered: hasTies)
+        return Answer(revision: current, count: count, more: more, bytes: bytes + Version.trailer(more: more, count: Int(count)))
     }
 }
