@@ -54,4 +54,17 @@ enum Samples {
         try sample.bytes(".json").withUnsafeBytes { try YAMLWriter.append(json: $0, to: sink) }
         #expect(String(decoding: sink.bytes, as: UTF8.self) == (try sample.text(".yaml")))
     }
+
+    /// Servers up to 1.24 wrote `clusterName` and those up to 1.20 `readOnly`, empty ones too, which they did not show.
+    @Test func whatOldServersWrote() throws {
+        for (written, shown) in [([0x7a, 0x00], ""), ([0x7a, 0x01, 0x63], ",\"clusterName\":\"c\"")] as [([UInt8], String)] {
+            let metadata: [UInt8] = [0x0a, 0x01, 0x61] + written
+            let object = [0x0a, UInt8(metadata.count)] + metadata
+            let type: [UInt8] = [0x0a, 2] + Array("v1".utf8) + [0x12, 9] + Array("ConfigMap".utf8)
+            let stored = Array("k8s\0".utf8) + [0x0a, UInt8(type.count)] + type + [0x12, UInt8(object.count)] + object
+            let sink = ByteSink()
+            try stored.withUnsafeBytes { try ObjectDecoder().appendJSON($0, to: sink) }
+            #expect(String(decoding: sink.bytes, as: UTF8.self) == "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"\(shown)}}")
+        }
+    }
 }

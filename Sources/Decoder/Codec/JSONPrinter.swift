@@ -73,11 +73,8 @@ struct JSONPrinter {
         case .message: break
         case .string:
             let bytes = value.bytes(field)
-            if field.wire == .value {
-                if omits, bytes.isEmpty { return }
-            } else if !value.has(field) {
-                return omits ? () : null(field, start)
-            }
+            if field.wire != .pointer, omits, bytes.isEmpty { return }
+            if field.wire != .value, !value.has(field) { return omits ? () : null(field, start) }
             key(field, start)
             sink.jsonString(bytes)
         case .bytes:
@@ -117,7 +114,7 @@ struct JSONPrinter {
     private func isShown(_ value: MessageValue, _ field: FieldPlan, isZero: Bool, _ start: Int) -> Bool {
         let omits = field.json != .always
         if field.wire == .value { return !(omits && isZero) }
-        if value.has(field) { return true }
+        if value.has(field) { return field.wire == .pointer || !(omits && isZero) }
         if !omits { null(field, start) }
         return false
     }
