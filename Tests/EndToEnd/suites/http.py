@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 
 import grpc
 
