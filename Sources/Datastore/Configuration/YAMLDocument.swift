@@ -37,7 +37,8 @@ enum YAMLLimits {
 }
 
 /// Reads the first document of a text.
-struct YAMLReader: ~Copyable {
+// A class: optimised, Swift 6.3 makes an initializer of the noncopyable value release an object that it does not own.
+final class YAMLReader {
     /// On the heap: libyaml keeps a pointer to it in itself.
     private let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     private var event = yaml_event_t()
@@ -54,7 +55,7 @@ struct YAMLReader: ~Copyable {
         let text = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: max(bytes.count, 1))
         defer { text.deallocate() }
         _ = text.initialize(from: bytes)
-        var reader = YAMLReader(text.baseAddress!, count: bytes.count)
+        let reader = YAMLReader(text.baseAddress!, count: bytes.count)
         return try reader.document()
     }
 
@@ -74,7 +75,7 @@ struct YAMLReader: ~Copyable {
 
     private var line: Int { Int(event.start_mark.line) + 1 }
 
-    private mutating func advance() throws(YAMLError) {
+    private func advance() throws(YAMLError) {
         if hasEvent {
             yaml_event_delete(&event)
             hasEvent = false
@@ -88,7 +89,7 @@ struct YAMLReader: ~Copyable {
 
     private func fail(_ problem: String) -> YAMLError { YAMLError(line: line, problem: problem) }
 
-    private mutating func document() throws(YAMLError) -> YAMLNode? {
+    private func document() throws(YAMLError) -> YAMLNode? {
         while true {
             try advance()
             switch event.type {
@@ -100,7 +101,7 @@ struct YAMLReader: ~Copyable {
     }
 
     /// The node that begins with the current event; afterwards its last event is current.
-    private mutating func node(depth: Int) throws(YAMLError) -> YAMLNode {
+    private func node(depth: Int) throws(YAMLError) -> YAMLNode {
         nodes += 1
         guard depth <= YAMLLimits.depthMax else { throw fail("nested deeper than \(YAMLLimits.depthMax) levels") }
         guard nodes <= YAMLLimits.nodesMax else { throw fail("more than \(YAMLLimits.nodesMax) values") }
@@ -130,12 +131,12 @@ struct YAMLReader: ~Copyable {
         }
     }
 
-    private mutating func remember(_ node: YAMLNode, _ anchor: String?) -> YAMLNode {
+    private func remember(_ node: YAMLNode, _ anchor: String?) -> YAMLNode {
         if let anchor { anchors[anchor] = node }
         return node
     }
 
-    private mutating func members(depth: Int) throws(YAMLError) -> [(key: String, value: YAMLNode)] {
+    private func members(depth: Int) throws(YAMLError) -> [(key: String, value: YAMLNode)] {
         var members: [(key: String, value: YAMLNode)] = []
         // Members of `<<` come before all others: the last one of a name counts.
         var merged: [(key: String, value: YAMLNode)] = []

@@ -4,7 +4,8 @@ import CYAML
 import Wire
 
 /// Turns the first document of a text into JSON.
-public struct YAMLReader: ~Copyable {
+// A class: optimised, Swift 6.3 makes an initializer of the noncopyable value release an object that it does not own.
+public final class YAMLReader {
     private let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     private var event = yaml_event_t()
     private var hasEvent = false
@@ -20,7 +21,7 @@ public struct YAMLReader: ~Copyable {
         guard yaml.count <= DecoderLimits.valueBytesMax else { throw DecodingError("a document of more than \(DecoderLimits.valueBytesMax) bytes") }
         let mark = sink.count
         do throws(DecodingError) {
-            var reader = YAMLReader(yaml, sink)
+            let reader = YAMLReader(yaml, sink)
             try reader.document()
         } catch {
             sink.truncate(to: mark)
@@ -44,7 +45,7 @@ public struct YAMLReader: ~Copyable {
         parser.deallocate()
     }
 
-    private mutating func advance() throws(DecodingError) {
+    private func advance() throws(DecodingError) {
         if hasEvent {
             yaml_event_delete(&event)
             hasEvent = false
@@ -61,7 +62,7 @@ public struct YAMLReader: ~Copyable {
         DecodingError("line \(event.start_mark.line + 1): \(reason)", offset: Int(event.start_mark.index))
     }
 
-    private mutating func document() throws(DecodingError) {
+    private func document() throws(DecodingError) {
         while true {
             try advance()
             switch event.type {
@@ -72,7 +73,7 @@ public struct YAMLReader: ~Copyable {
         }
     }
 
-    private mutating func node(depth: Int) throws(DecodingError) {
+    private func node(depth: Int) throws(DecodingError) {
         guard depth <= DecoderLimits.depthMax else { throw fail("values lie more than \(DecoderLimits.depthMax) deep in each other") }
         guard sink.count - start <= DecoderLimits.valueBytesMax else { throw fail("the document unfolds to more than \(DecoderLimits.valueBytesMax) bytes") }
         let begin = sink.count
@@ -108,7 +109,7 @@ public struct YAMLReader: ~Copyable {
         if let anchor { anchors[anchor] = begin..<sink.count }
     }
 
-    private mutating func mapping(depth: Int) throws(DecodingError) {
+    private func mapping(depth: Int) throws(DecodingError) {
         sink.append(byte: UInt8(ascii: "{"))
         try advance()
         var isFirst = true
@@ -132,7 +133,7 @@ public struct YAMLReader: ~Copyable {
     }
 
     /// A plain scalar may be a number, a truth value or nothing; a quoted or tagged one is a string.
-    private mutating func appendScalar() {
+    private func appendScalar() {
         let data = event.data.scalar
         let bytes = UnsafeRawBufferPointer(start: data.value, count: data.length)
         let tag = data.tag.map { String(cString: $0) }
