@@ -94,8 +94,8 @@ extension ConsensusLoop {
             if let slowApply, !hasCaller(waiter) { log.warn(SlowApply.message, slowApply.fields) }
             guard let waiter else { return }
             if slowApply != nil || began &+ took &- waiter.start > slowWriteNanoseconds { noteSlowWrite(waiter, request, slowApply) }
-            if case .compacting = outcome, case .call(let call) = waiter.target {
-                finishCompaction(call, waiter, offset)
+            if case .call(let call) = waiter.target, waitsForPurge(request, outcome) {
+                finishCompaction(call, waiter, outcome, offset)
             } else {
                 let moments = rounds.moments(waiter.round, committed: committedAt, applied: began &+ took)
                 resolve(waiter.target, outcome, bytes: waiter.bytes, from: offset, moments)
@@ -103,16 +103,29 @@ extension ConsensusLoop {
         }
     }
 
-    /// A compaction asked for with `physical`: its answer waits until the purge is finished.
-    func finishCompaction(_ call: Call, _ waiter: Waiting, _ offset: Int) {
+    /// A compaction asked for with `physical` is answered when nothing is left to purge; one that is refused because its revision is
+    /// compacted already waits for that too.
+    private func waitsForPurge(_ request: InternalRequest, _ outcome: ApplyOutcome) -> Bool {
+        switch outcome {
+        case .compacting: true
+        case .failed(let error): error == .compacted && request.kind == .compaction && (try? CompactionRequest(decoding: request.body))?.physical == true
+        default: false
+        }
+    }
+
+    private func finishCompaction(_ call: Call, _ waiter: Waiting, _ outcome: ApplyOutcome, _ offset: Int) {
         let sink = answers[call.loop.index].sink
         let answer = SharedBytes(copying: UnsafeRawBufferPointer(rebasing: sink.bytes[offset..<sink.count]))
+        var failure: CallError?
+        if case .failed(let error) = outcome { failure = error }
         let node = node
         released.proposals += 1
         released.bytes += waiter.bytes
         node.metrics.server.proposalsPending.decrement()
-        node.store.notifyWhenCompacted {
-            call.loop.execute { call.reply { $0.append(answer.bytes) } }
+        node.store.notifyWhenCompacted { [failure] in
+            call.loop.execute {
+                if let failure { call.fail(failure) } else { call.reply { $0.append(answer.bytes) } }
+            }
         }
     }
 

@@ -340,6 +340,22 @@ class Hashes(Case):
             self.assertEqual((answer.hash, answer.compact_revision), (1084519789, -1))
             self.assertEqual(answer.hash, crc32c(b"key"))
 
+    def test_a_refused_physical_compaction_waits_for_the_one_before(self):
+        """So a member remembers the hash of the next compaction, which it does only when the one before it has come to its end."""
+        with Server() as server, Client(server.address) as client:
+            for _ in range(400):
+                client.txn(success=[op_put(b"%03d" % i, b"v") for i in range(100)])
+            for _ in range(3):
+                first = client.revision() - 1
+                client.compact(first)
+                with self.fails(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"):
+                    client.compact(first, physical=True)
+                last = client.put(b"x").header.revision
+                client.compact(last, physical=True)
+                self.assertEqual(client.call("Maintenance.HashKV", revision=last).compact_revision, first)
+                for _ in range(50):
+                    client.txn(success=[op_put(b"%03d" % i, b"v") for i in range(100)])
+
     def test_hash_kv_is_what_its_definition_says(self):
         """Computed here from the history that a watch gives."""
         with Server() as server, Client(server.address) as client:
