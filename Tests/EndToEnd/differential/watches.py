@@ -95,8 +95,13 @@ class Streams:
         reached = history[-1][0] if history else self.base
         if reached >= revision:
             return
-        stream.until(lambda got: got and got[-1].header.revision >= revision, f"the event of revision {revision}")
-        one, two = stream.got
+        while True:
+            stream.until(lambda got: got and got[-1].header.revision >= revision, f"the event of revision {revision}")
+            one, two = stream.got
+            # What one side has told beyond must come from the other too.
+            if one[-1].header.revision == two[-1].header.revision:
+                break
+            revision = max(one[-1].header.revision, two[-1].header.revision)
         stream.got = [[], []]
         if one != two:
             for a, b in zip(one, two):
