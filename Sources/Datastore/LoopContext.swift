@@ -13,16 +13,14 @@ final class LoopContext: @unchecked Sendable {
     let metrics: NodeMetrics
     /// What its clients read and watch.
     let traffic = ResourceTraffic()
-    let times: ReadTimes
-    /// When the last range was answered: the next one of the same batch began then.
-    var lastRangeEnd: UInt64 = 0
+    let readings: UnsafeMutablePointer<LoopReadings>
     /// For answers that must be whole before they are sent.
     let scratch = ByteSink(capacity: 4096)
     private var proposals: [Proposal] = []
     private var reads: [PendingRead] = []
     private var isFlushScheduled = false
-    /// When the next request is shown to operators, fast or not.
-    var nextShownRequest: UInt64 = 0
+    /// When the next request is shown to operators, fast or not. Kept as long as the process, so that asking counts no references.
+    let nextShownRequest: UnsafeMutablePointer<UInt64>
     /// State of `random`.
     private var randomState = UInt64.random(in: 0 ... .max)
     /// The client version that called last, and its counters: nearly always the next one's too.
@@ -35,7 +33,10 @@ final class LoopContext: @unchecked Sendable {
     init(index: Int, metrics: NodeMetrics) {
         self.index = index
         self.metrics = metrics
-        times = ReadTimes(metrics.server, metrics.registry)
+        nextShownRequest = .allocate(capacity: 1)
+        nextShownRequest.initialize(to: 0)
+        readings = .allocate(capacity: 1)
+        readings.initialize(to: LoopReadings(traffic, metrics))
         lastUnary = metrics.server.clientRequests.series("unary", "unknown")
         lastStream = metrics.server.clientRequests.series("stream", "unknown")
     }

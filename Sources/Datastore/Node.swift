@@ -12,6 +12,10 @@ import Wire
 @inline(__always)
 func monotonicNow() -> UInt64 { martlet_monotonic_ns() }
 
+/// The same clock as of the kernel's last tick, a few milliseconds ago at most, for a fifth of the price.
+@inline(__always)
+func monotonicRecently() -> UInt64 { martlet_monotonic_coarse_ns() }
+
 /// What event loops read of consensus without asking its thread.
 final class ConsensusView: Sendable {
     private let termCell = Atomic<UInt64>(0)
@@ -74,6 +78,11 @@ final class Node: Sendable {
     let audit: AuditLog?
     /// By index of the event loop.
     let loops: [LoopContext]
+    /// Of each loop's context.
+    nonisolated(unsafe) private let readingsByLoop: UnsafePointer<UnsafeMutablePointer<LoopReadings>>
+    /// What the loop of a call notes of reads. Only on that loop.
+    @inline(__always)
+    func readings(_ call: Call) -> UnsafeMutablePointer<LoopReadings> { readingsByLoop[call.loop.index] }
     private let serverLoops: [ServerLoop]
 
     init(
@@ -99,6 +108,9 @@ final class Node: Sendable {
             configuration, log: log, loops: serverLoops,
             exporter: configuration.tracing.isEnabled ? SpanExporter(configuration.tracing, log: log) : nil)
         self.loops = loops
+        let readings = UnsafeMutablePointer<UnsafeMutablePointer<LoopReadings>>.allocate(capacity: loops.count)
+        for (index, loop) in loops.enumerated() { (readings + index).initialize(to: loop.readings) }
+        readingsByLoop = UnsafePointer(readings)
         resources = ResourceStatistics(
             keySpace.store, traffic: loops.map(\.traffic), seriesMax: configuration.monitoring.resourceSeriesMax)
         clients = ClientStatistics(loopCount: loops.count, seriesMax: configuration.monitoring.clientSeriesMax)

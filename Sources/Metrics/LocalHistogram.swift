@@ -6,13 +6,13 @@ import Synchronization
 /// The filling end: a trivial value, so that keeping and using one counts no references.
 public struct LocalRecorder: @unchecked Sendable {
     // Unchecked: the pointers lead to atomic cells and constants that are never freed.
-    let bounds: UnsafePointer<UInt64>
-    let boundCount: Int
+    @usableFromInline let bounds: UnsafePointer<UInt64>
+    @usableFromInline let boundCount: Int
     /// The sum, then the buckets, as in a series.
-    let cells: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let cells: UnsafeMutablePointer<Atomic<UInt64>>
 
     /// Counts a duration. Only on the owning thread.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func observe(nanoseconds: UInt64) {
         var bucket = 0
         while bucket < boundCount && nanoseconds > bounds[bucket] { bucket &+= 1 }
@@ -20,8 +20,8 @@ public struct LocalRecorder: @unchecked Sendable {
         add(nanoseconds, to: 0)
     }
 
-    @inline(__always)
-    private func add(_ amount: UInt64, to index: Int) {
+    @inlinable @inline(__always)
+    func add(_ amount: UInt64, to index: Int) {
         cells[index].store(cells[index].load(ordering: .relaxed) &+ amount, ordering: .relaxed)
     }
 }

@@ -47,7 +47,8 @@ public enum RequestStep: Int, Sendable, CaseIterable {
 /// already read. Moments are nanoseconds of the monotonic clock.
 public struct RequestSpan: Sendable {
     /// When the request arrived; 0 before it has begun.
-    public private(set) var start: UInt64
+    public var start: UInt64 { @inlinable get { began } }
+    @usableFromInline var began: UInt64
     /// A bit for each step that was reached.
     @usableFromInline var present: UInt16 = 0
     /// Offsets from the start.
@@ -55,17 +56,17 @@ public struct RequestSpan: Sendable {
     var reached: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
         (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
-    public init(start: UInt64) { self.start = start }
+    public init(start: UInt64) { began = start }
 
     /// Forgets all steps.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func restart(at now: UInt64) {
-        start = now
+        began = now
         present = 0
     }
 
     /// Notes that `step` was reached at `now`. A step may be marked again: the last moment counts.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func mark(_ step: RequestStep, at now: UInt64) {
         let offset = now >= start ? now - start : 0
         withUnsafeMutableBytes(of: &reached) { $0.storeBytes(of: offset, toByteOffset: step.rawValue * 8, as: UInt64.self) }
@@ -73,7 +74,7 @@ public struct RequestSpan: Sendable {
     }
 
     /// Whether `step` was reached.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func has(_ step: RequestStep) -> Bool { present & 1 << UInt16(step.rawValue) != 0 }
 
     /// Nanoseconds from the start to `step`, or nil if it was not reached.

@@ -47,6 +47,25 @@ private func lines(_ registry: Registry) -> [String] {
     }
 }
 
+@Test func localCountersTellAllThatTheySawOnce() {
+    let registry = Registry()
+    let targets = [registry.counter("a_total", help: "A."), registry.counter("b_total", help: "B.")]
+    let one = LocalCounters(targets)
+    let other = LocalCounters(targets)
+    registry.beforeScrape {
+        one.tell()
+        other.tell()
+    }
+    one.cells.add(3, to: 1)
+    other.cells.add(4, to: 1)
+    for _ in 0..<3 {
+        #expect(lines(registry).contains("a_total 0") && lines(registry).contains("b_total 7"))
+    }
+    targets[1].add(1)
+    one.cells.add(2, to: 0)
+    #expect(lines(registry).contains("a_total 2") && lines(registry).contains("b_total 8"))
+}
+
 @Test func severalEventsShareATime() {
     let registry = Registry()
     let histogram = registry.histogram("t_seconds", help: "T.", buckets: Buckets([0.001, 0.002]))

@@ -11,6 +11,8 @@ uint32_t martlet_crc32c(uint32_t crc, const void *data, size_t length);
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 uint64_t martlet_monotonic_ns(void);
+/// The same clock as of the last tick of the kernel.
+uint64_t martlet_monotonic_coarse_ns(void);
 
 /// Return addresses of the calling thread's stack, innermost first; returns how many.
 int martlet_stack_frames(void **addresses, int maximum);

@@ -35,7 +35,7 @@ final class Gateway: HTTPHandler {
     ) {
         services = LocalEndpoint(methods, configuration, observer: observer)
         bodyBytesMax = configuration.httpBodyBytesMax
-        streams = GatewayStreams(limit: configuration.concurrentStreamsMax)
+        streams = GatewayStreams(limit: configuration.concurrentStreamsMax, waiting: metrics.waiting)
         self.metrics = metrics
         self.isAuthEnabled = isAuthEnabled
     }

@@ -1,6 +1,7 @@
 // How many calls the gateway may have at a time. etcd's gateway is a client of its own server with one connection, so the limit of
 // streams on a connection holds for all of its calls together: those beyond it wait for one to end.
 
+import DatastoreMetrics
 import Synchronization
 import Transport
 
@@ -14,10 +15,13 @@ final class GatewayStreams: Sendable {
     }
 
     private let state: Mutex<State>
+    private let waiting: Gauge
 
+    /// - Parameter waiting: moves with the queue.
     /// - Returns: nil where there is no limit.
-    init?(limit: UInt32) {
+    init?(limit: UInt32, waiting: Gauge) {
         guard limit != .max else { return nil }
+        self.waiting = waiting
         state = Mutex(State(free: limit))
     }
 
@@ -32,6 +36,7 @@ final class GatewayStreams: Sendable {
             }
             guard state.waiting.count - state.first < ServerLimits.gatewayCallsWaitingMax else { return .refused }
             state.waiting.append(exchange)
+            waiting.increment()
             return .waits
         }
     }
@@ -45,6 +50,7 @@ final class GatewayStreams: Sendable {
             }
             let next = state.waiting[state.first]
             state.first += 1
+            waiting.decrement()
             if state.first == state.waiting.count || state.first > 64 && state.first > state.waiting.count / 2 {
                 state.waiting.removeFirst(state.first)
                 state.first = 0

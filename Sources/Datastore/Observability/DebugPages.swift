@@ -130,6 +130,7 @@ enum DebugPages {
             ("long_work_slices", total { $0.slicesWaiting.value }, 0),
             ("snapshots", node.snapshots.running, ServerLimits.snapshotsInFlightMax),
             ("claims", node.claims.value, 0),
+            ("gateway_calls", Int(node.metrics.gateway.waiting.value), ServerLimits.gatewayCallsWaitingMax),
             ("compactions", node.store.statistics.pendingCompactions, 0),
             ("expired_leases", node.keySpace.leases.expiredCount, 0),
         ]

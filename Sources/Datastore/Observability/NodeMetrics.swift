@@ -90,10 +90,20 @@ final class CallObserver: TransportObserver {
     private let auth: AuthState
     /// By event loop; kept as long as the process.
     nonisolated(unsafe) private let clients: UnsafePointer<ClientTraffic>
+    nonisolated(unsafe) private let nextShown: UnsafePointer<UnsafeMutablePointer<UInt64>>
+    private let requests: RequestLog
     private let methods: [GRPCMethodMetrics]
     private let isUnary: [Bool]
     private let names: [(service: String, name: String)]
-    private let traffic: ClientTrafficMetrics
+    /// By event loop: bytes received and sent, then four counts of each method.
+    nonisolated(unsafe) private let counts: UnsafePointer<LocalCells>
+    private enum Count {
+        static let receivedBytes = 0, sentBytes = 1
+        @inline(__always) static func started(_ method: Int) -> Int { 2 &+ 4 &* method }
+        @inline(__always) static func succeeded(_ method: Int) -> Int { 3 &+ 4 &* method }
+        @inline(__always) static func messagesReceived(_ method: Int) -> Int { 4 &+ 4 &* method }
+        @inline(__always) static func messagesSent(_ method: Int) -> Int { 5 &+ 4 &* method }
+    }
 
     init(_ table: MethodTable, _ node: Node) {
         self.node = node
@@ -101,6 +111,10 @@ final class CallObserver: TransportObserver {
         let byLoop = UnsafeMutablePointer<ClientTraffic>.allocate(capacity: node.clients.loops.count)
         for (index, loop) in node.clients.loops.enumerated() { (byLoop + index).initialize(to: loop) }
         clients = UnsafePointer(byLoop)
+        let shown = UnsafeMutablePointer<UnsafeMutablePointer<UInt64>>.allocate(capacity: node.loops.count)
+        for (index, loop) in node.loops.enumerated() { (shown + index).initialize(to: loop.nextShownRequest) }
+        nextShown = UnsafePointer(shown)
+        requests = node.requests
         let metrics = node.metrics
         isUnary = table.methods.map { $0.kind == .unary }
         names = table.methods.map { ($0.service, $0.name) }
@@ -113,28 +127,40 @@ final class CallObserver: TransportObserver {
                 }
             return metrics.grpc.method(service: method.service, method.name, type)
         }
-        traffic = metrics.traffic
+        let targets = [metrics.traffic.receivedBytes, metrics.traffic.sentBytes]
+            + methods.flatMap { [$0.started, $0.handled(code: StatusCode.ok.rawValue), $0.messagesReceived, $0.messagesSent] }
+        let local = node.clients.loops.map { _ in LocalCounters(targets) }
+        let cells = UnsafeMutablePointer<LocalCells>.allocate(capacity: local.count)
+        for (index, one) in local.enumerated() { (cells + index).initialize(to: one.cells) }
+        counts = UnsafePointer(cells)
+        metrics.registry.beforeScrape { for one in local { one.tell() } }
     }
 
     func callStarted(method: Int, _ call: Call) {
-        methods[method].started.increment()
+        let loop = call.loop.index
+        counts[loop].add(1, to: Count.started(method))
         // A token may name another user with each call.
         var client = call.client
         if client == 0 || auth.isEnabled {
             node.clients.identify(call, node)
             client = call.client
         }
-        let traffic = clients[call.loop.index]
+        let traffic = clients[loop]
         traffic.add(1, .requests, of: client)
         traffic.add(1, .openCalls, of: client)
-        if isUnary[method] { node.requests.began(call, node.loops[call.loop.index]) }
+        if isUnary[method], requests.isWanted(at: call.loop.now, nextShown[loop]) { requests.takeNotes(call, node.loops[loop]) }
     }
 
     func callFinished(method: Int, _ call: Call, code: StatusCode) {
-        methods[method].handled(code: code.rawValue).increment()
+        let loop = call.loop.index
+        if code == .ok {
+            counts[loop].add(1, to: Count.succeeded(method))
+        } else {
+            methods[method].handled(code: code.rawValue).increment()
+        }
         methods[method].handling?.observe(nanoseconds: monotonicNow() &- call.startedAt)
         let client = call.client
-        let traffic = clients[call.loop.index]
+        let traffic = clients[loop]
         traffic.add(-1, .openCalls, of: client)
         if code != .ok, code != .cancelled { traffic.add(1, .errors, of: client) }
         if let audit = node.audit, let entry = RequestNotes.of(call)?.audit {
@@ -148,13 +174,13 @@ final class CallObserver: TransportObserver {
 
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {
         clients[origin.loop].add(bytes, .receivedBytes, of: origin.client)
-        methods[method].messagesReceived.increment()
-        traffic.receivedBytes.add(bytes)
+        counts[origin.loop].add(1, to: Count.messagesReceived(method))
+        counts[origin.loop].add(UInt64(bytes), to: Count.receivedBytes)
     }
 
     func messageSent(method: Int, bytes: Int, _ origin: CallOrigin) {
         clients[origin.loop].add(bytes, .sentBytes, of: origin.client)
-        methods[method].messagesSent.increment()
-        traffic.sentBytes.add(bytes)
+        counts[origin.loop].add(1, to: Count.messagesSent(method))
+        counts[origin.loop].add(UInt64(bytes), to: Count.sentBytes)
     }
 }

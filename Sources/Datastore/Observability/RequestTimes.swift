@@ -1,23 +1,51 @@
 // How long requests take: etcd's histograms of applies, ranges and whole requests.
 
 import DatastoreMetrics
+import KeySpace
 import Wire
 
-/// Times of requests that are served on an event loop. Belongs to that loop.
-struct ReadTimes {
-    let range: LocalRecorder
-    let rangeRequest: LocalRecorder
-    let transactionRequest: LocalRecorder
+/// What is noted of each read that an event loop serves. Belongs to that loop; trivial and kept as long as the process, so that
+/// using it counts no references.
+struct LoopReadings {
+    let traffic: ResourceTraffic
+    private let range: LocalRecorder
+    private let rangeRequest: LocalRecorder
+    private let transactionRequest: LocalRecorder
+    private let ranges: LocalCells
+    /// When the last read was answered: the next one of the same batch began then.
+    var lastEnd: UInt64 = 0
 
-    init(_ server: ServerMetrics, _ registry: Registry) {
+    init(_ traffic: ResourceTraffic, _ metrics: NodeMetrics) {
+        self.traffic = traffic
+        let server = metrics.server
         let all = [
             LocalHistogram(server.rangeDuration.lazy("true"), buckets: .tenthMilliseconds20),
             LocalHistogram(server.requestDuration.lazy("Range", "true"), buckets: .milliseconds14),
             LocalHistogram(server.requestDuration.lazy("ReadonlyTxn", "true"), buckets: .milliseconds14),
         ]
         (range, rangeRequest, transactionRequest) = (all[0].recorder, all[1].recorder, all[2].recorder)
-        registry.beforeScrape { for one in all { one.tell() } }
+        let counted = LocalCounters([metrics.mvcc.ranges])
+        ranges = counted.cells
+        metrics.registry.beforeScrape {
+            for one in all { one.tell() }
+            counted.tell()
+        }
     }
+
+    /// Counts ranges that were evaluated.
+    @inline(__always)
+    func count(ranges count: Int) { ranges.add(UInt64(count), to: 0) }
+
+    /// A range was answered.
+    @inline(__always)
+    func rangeEnded(_ read: AnsweredRead) {
+        range.observe(nanoseconds: read.ended &- read.began)
+        rangeRequest.observe(nanoseconds: read.ended &- read.came)
+    }
+
+    /// A transaction that only reads was answered.
+    @inline(__always)
+    func transactionEnded(nanoseconds: UInt64) { transactionRequest.observe(nanoseconds: nanoseconds) }
 }
 
 /// Times of requests that are applied. Belongs to the consensus thread.
@@ -77,13 +105,6 @@ extension InternalRequestKind {
 }
 
 extension LoopContext {
-    /// A range was answered.
-    @inline(__always)
-    func rangeEnded(_ read: AnsweredRead) {
-        times.range.observe(nanoseconds: read.ended &- read.began)
-        times.rangeRequest.observe(nanoseconds: read.ended &- read.came)
-    }
-
     func rangeFailed(since began: UInt64) {
         let took = monotonicNow() &- began
         metrics.server.rangeDuration.series("false").observe(nanoseconds: took)

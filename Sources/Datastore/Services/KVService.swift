@@ -33,10 +33,11 @@ final class RangeMethod: MethodHandler, LinearizableHandler {
             } _: { () throws(CallError) in
                 try node.store.range(request)
             }
-            node.metrics.mvcc.ranges.increment()
-            let loop = node.loops[call.loop.index]
+            let readings = node.readings(call)
+            readings.pointee.count(ranges: 1)
             if answer.cursor == nil {
-                loop.traffic.count(answer, of: answer.resource ?? node.store.resourceNames.known(request.key))
+                readings.pointee.traffic.countGet(
+                    bytes: answer.encodedLength, of: answer.resource ?? node.store.resourceNames.known(request.key))
             }
             RangeReply.send(answer, on: call, node: node, ReadOrigin(bytes, key: request.key))
         } catch {
@@ -126,11 +127,14 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             } _: { () throws(CallError) in
                 try node.store.readTxn(request, to: sink, counting: node.loops[call.loop.index].traffic)
             }
-            let rangedAt = monotonicNow()
+            let rangedAt = monotonicRecently()
             answer(call, sink, revision: revision, ranges: ranges)
-            ended(call)
-            node.readAnswered(call, key: request.firstKey ?? .init(start: nil, count: 0), revision: revision, rangedAt: rangedAt) {
-                Self.describe(bytes, AnswerFacts.rangeCounts(inTransaction: sink.bytes), size: sink.count)
+            let read = node.readAnswered(
+                call, key: request.firstKey ?? .init(start: nil, count: 0), revision: revision, rangedAt: rangedAt)
+            ended(call, at: read.ended)
+            if read.isWanted {
+                let (description, facts) = Self.describe(bytes, AnswerFacts.rangeCounts(inTransaction: sink.bytes), size: sink.count)
+                node.noteRead(call, at: read.ended, description, facts)
             }
         } catch {
             call.fail(CallError(anything: error))
@@ -154,7 +158,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
         }
         let rangedAt = monotonicNow()
         if reading.encodedLength > ServerLimits.rangeInlineBytesMax {
-            count(ranges: reading.counts.count)
+            count(call, ranges: reading.counts.count)
             let body = TxnBody(reading, node: node)
             call.reply(length: body.length, source: body)
         } else {
@@ -162,28 +166,30 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             do { try reading.write(to: sink) } catch { return call.fail(node.readFailed(error)) }
             answer(call, sink, revision: reading.revision, ranges: reading.counts.count)
         }
-        ended(call)
         let request = running.request.bytes
         let key = (try? TxnRequest(decoding: request))?.firstKey ?? UnsafeRawBufferPointer(start: nil, count: 0)
-        node.readAnswered(call, key: key, revision: reading.revision, rangedAt: rangedAt) {
-            Self.describe(request, reading.counts, size: reading.encodedLength)
+        let read = node.readAnswered(call, key: key, revision: reading.revision, rangedAt: rangedAt)
+        ended(call, at: read.ended)
+        if read.isWanted {
+            let (description, facts) = Self.describe(request, reading.counts, size: reading.encodedLength)
+            node.noteRead(call, at: read.ended, description, facts)
         }
     }
 
     private func answer(_ call: Call, _ sink: ByteSink, revision: Int64, ranges: Int) {
-        count(ranges: ranges)
+        count(call, ranges: ranges)
         call.reply { reply in
             node.headers.append(to: reply, revision: revision, term: node.consensus.term)
             reply.append(sink.bytes)
         }
     }
 
-    private func ended(_ call: Call) {
-        node.loops[call.loop.index].times.transactionRequest.observe(nanoseconds: monotonicNow() &- call.startedAt)
+    private func ended(_ call: Call, at now: UInt64) {
+        node.readings(call).pointee.transactionEnded(nanoseconds: now &- call.startedAt)
     }
 
-    private func count(ranges: Int) {
-        node.metrics.mvcc.ranges.add(ranges)
+    private func count(_ call: Call, ranges: Int) {
+        node.readings(call).pointee.count(ranges: ranges)
         if ranges > 1 { node.metrics.mvcc.transactions.increment() }
     }
 

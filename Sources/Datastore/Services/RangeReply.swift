@@ -7,28 +7,32 @@ import Wire
 
 enum RangeReply {
     /// Sends the answer. A long walk over the index is done in slices, between which the loop serves others.
-    static func send(_ answer: RangeAnswer, on call: Call, node: Node, _ origin: ReadOrigin) {
+    static func send(_ answer: borrowing RangeAnswer, on call: Call, node: Node, _ origin: ReadOrigin) {
         guard answer.isReady else {
             // The answer pins its revision, so later slices see the same state.
-            let pending = PendingAnswer(answer, origin.kept())
+            let pending = PendingAnswer(copy answer, origin.kept())
             call.loop.later { continueWalk(pending, call, node) }
             return
         }
-        let rangedAt = monotonicNow()
+        let rangedAt = monotonicRecently()
         respond(answer, call, node)
-        let times = node.readAnswered(call, key: origin.key, revision: answer.revision, rangedAt: rangedAt, isKept: origin.isKept) {
-            var facts = AnswerFacts()
-            facts.size = answer.encodedLength
-            facts.counts = [answer.keyValueCount]
-            facts.count = answer.count
-            return (RequestDescription(.range, origin.bytes), facts)
-        }
-        node.loops[call.loop.index].rangeEnded(times)
+        let read = node.readAnswered(call, key: origin.key, revision: answer.revision, rangedAt: rangedAt, isKept: origin.isKept)
+        if read.isWanted { note(answer, call, node, origin, read.ended) }
+        node.readings(call).pointee.rangeEnded(read)
     }
 
-    private static func respond(_ answer: RangeAnswer, _ call: Call, _ node: Node) {
+    @inline(never)
+    private static func note(_ answer: borrowing RangeAnswer, _ call: Call, _ node: Node, _ origin: ReadOrigin, _ now: UInt64) {
+        var facts = AnswerFacts()
+        facts.size = answer.encodedLength
+        facts.counts = [answer.keyValueCount]
+        facts.count = answer.count
+        node.noteRead(call, at: now, RequestDescription(.range, origin.bytes), facts)
+    }
+
+    private static func respond(_ answer: borrowing RangeAnswer, _ call: Call, _ node: Node) {
         if let cursor = answer.cursor {
-            node.loops[call.loop.index].traffic.count(answer, of: cursor.resource)
+            node.readings(call).pointee.traffic.countList(cursor)
         }
         guard let cursor = answer.cursor, answer.encodedLength > ServerLimits.rangeInlineBytesMax else {
             // By way of a scratch buffer: a record that cannot be read must not leave half a message behind.

@@ -114,7 +114,7 @@ private final class RangeStreamState {
     }
 
     private func sendSingleKey(on call: Call) {
-        node.loops[call.loop.index].traffic.count(answer, of: answer.resource ?? .other)
+        node.loops[call.loop.index].traffic.countGet(bytes: answer.encodedLength, of: answer.resource ?? .other)
         let scratch = ByteSink(capacity: 1024)
         do { try answer.write(to: scratch) } catch { return call.fail(node.readFailed(error)) }
         call.send { sink in

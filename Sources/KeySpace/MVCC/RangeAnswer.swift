@@ -13,18 +13,21 @@ public struct RangeAnswer {
     public let revision: Int64
     /// Whose keys were asked for; nil for a single key that is not there.
     public let resource: ResourceID?
+    /// The cursor of an answer that covers more than a single key.
+    public let cursor: RangeCursor?
+    /// Of an answer without a cursor. Trivial, so that a copy of the answer counts one reference at most.
     private let body: Body
 
     private enum Body {
         case none(count: Int64)
         case point(KeyVersion, key: UnsafeRawBufferPointer, content: RangePlan.Content, bodyLength: Int, store: Unmanaged<MVCCStore>)
-        case cursor(RangeCursor)
     }
 
     @inline(__always)
     init(revision: Int64, count: Int64 = 0, resource: ResourceID? = nil) {
         self.revision = revision
         self.resource = resource
+        cursor = nil
         body = .none(count: count)
     }
 
@@ -35,29 +38,25 @@ public struct RangeAnswer {
     ) {
         self.revision = revision
         resource = version.key.resource
+        cursor = nil
         body = .point(version, key: key, content: content, bodyLength: bodyLength, store: .passUnretained(store))
     }
 
     init(revision: Int64, cursor: RangeCursor) {
         self.revision = revision
         resource = cursor.resource
-        body = .cursor(cursor)
-    }
-
-    /// The cursor of an answer that covers more than a single key.
-    public var cursor: RangeCursor? {
-        if case .cursor(let cursor) = body { return cursor }
-        return nil
+        self.cursor = cursor
+        body = .none(count: 0)
     }
 
     /// Whether count and length are known. If not: `cursor!.step()` until it is, a slice at a time.
     public var isReady: Bool { cursor?.isReady ?? true }
 
     public var count: Int64 {
-        switch body {
+        if let cursor { return cursor.count }
+        return switch body {
         case .none(let count): count
         case .point: 1
-        case .cursor(let cursor): cursor.count
         }
     }
 
@@ -65,26 +64,27 @@ public struct RangeAnswer {
 
     /// Number of key-value pairs in the answer.
     public var keyValueCount: Int {
-        switch body {
+        if let cursor { return cursor.keyValueCount }
+        return switch body {
         case .none: 0
         case .point: 1
-        case .cursor(let cursor): cursor.keyValueCount
         }
     }
 
     /// Length of everything that `write` or `read` produces.
     @inline(__always)
     public var encodedLength: Int {
-        switch body {
+        if let cursor { return cursor.encodedLength }
+        return switch body {
         case .none(let count): varintFieldSize(UInt64(count))
         case .point(_, _, _, let bodyLength, _): lengthDelimitedSize(bodyLength) + 2
-        case .cursor(let cursor): cursor.encodedLength
         }
     }
 
     /// Writes the whole answer, which must be ready.
     @inline(__always)
     public func write(to sink: ByteSink) throws(StorageError) {
+        if let cursor { return try cursor.write(to: sink) }
         switch body {
         case .none(let count): sink.field(4, count)
         case .point(let version, let key, let content, let bodyLength, let store):
@@ -100,7 +100,6 @@ public struct RangeAnswer {
                 if case .keysAndLease = content { sink.field(6, version.lease) }
             }
             sink.field(4, 1 as Int64)
-        case .cursor(let cursor): try cursor.write(to: sink)
         }
     }
 }

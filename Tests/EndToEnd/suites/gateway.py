@@ -812,19 +812,34 @@ class Switches(Case):
                 talks[-1].next()
             for _ in range(2):
                 self.assertEqual(ask(0.5)[0], 28, "not in time")
-            late = subprocess.Popen(["curl", "-sS", "-m", "20", "-d", json.dumps({"key": b64("k")}), f"{server.url}/v3/kv/range"], stdout=subprocess.PIPE)
+            self.wait_until_queued(server, 2)  # Those that gave up keep their places in the queue.
+            late = subprocess.Popen(["curl", "-sS", "-m", "60", "-d", json.dumps({"key": b64("k")}), f"{server.url}/v3/kv/range"], stdout=subprocess.PIPE)
+            self.wait_until_queued(server, 3)
             stream = Conversation(f"{server.url}/v3/watch", "--http2-prior-knowledge")
             stream.send({"create_request": {"key": b64("y")}})
+            self.wait_until_queued(server, 4)
             with self.assertRaises(subprocess.TimeoutExpired):
                 late.wait(0.3)
             talks[0].close()
-            self.assertIn(b'"revision":"1"', late.communicate(timeout=20)[0])
+            self.assertIn(b'"revision":"1"', late.communicate(timeout=60)[0])
             # Its place goes to the stream, which has said already what it wants.
             self.assertIn("created", json.dumps(stream.next()))
+            self.wait_until_queued(server, 0)
             self.assertEqual(ask(0.5)[0], 28)
             for talk in (*talks[1:], stream):
                 talk.close()
             self.assertEqual(ask(20)[0], 0)
+
+    def wait_until_queued(self, server, calls):
+        gateway = Gateway(server.address)
+        deadline = time.monotonic() + 30
+        while True:
+            metrics = gateway.request("/metrics", method="GET").body.decode()
+            waiting = int(re.search(r"^martlet_gateway_calls_waiting (\d+)", metrics, re.MULTILINE)[1])
+            if waiting == calls:
+                return
+            self.assertLess(time.monotonic(), deadline, f"{waiting} calls wait, not {calls}")
+            time.sleep(0.02)
 
     def test_port_of_its_own(self):
         from harness.server import free_port

@@ -71,15 +71,16 @@ final class RequestLog: @unchecked Sendable {
 
     // MARK: On event loops
 
-    /// A call has begun: whether it will be looked at more closely is decided now.
+    /// Whether a call that begins now will be looked at more closely: `takeNotes` is to be called then.
+    ///
+    /// - Parameter nextShown: of the context of its loop.
     @inline(__always)
-    func began(_ call: Call, _ context: LoopContext) {
-        guard looksAtAll.load(ordering: .relaxed) || call.loop.now >= context.nextShownRequest else { return }
-        takeNotes(call, context)
+    func isWanted(at now: UInt64, _ nextShown: UnsafeMutablePointer<UInt64>) -> Bool {
+        looksAtAll.load(ordering: .relaxed) || now >= nextShown.pointee
     }
 
     @inline(never)
-    private func takeNotes(_ call: Call, _ context: LoopContext) {
+    func takeNotes(_ call: Call, _ context: LoopContext) {
         var notes: RequestNotes?
         func make() -> RequestNotes {
             if let notes { return notes }
@@ -94,8 +95,8 @@ final class RequestLog: @unchecked Sendable {
             }
         }
         if log.isEnabled(.debug) { make().isVerbose = true }
-        if call.loop.now >= context.nextShownRequest {
-            context.nextShownRequest = call.loop.now + ServerLimits.shownRequestIntervalNanoseconds
+        if call.loop.now >= context.nextShownRequest.pointee {
+            context.nextShownRequest.pointee = call.loop.now + ServerLimits.shownRequestIntervalNanoseconds
             make().isShown = true
         }
         if let notes { call.withRecord { $0.notes = notes } }

@@ -7,38 +7,33 @@ import Transport
 import Wire
 
 extension Node {
-    /// A read was answered just now.
+    /// A read was answered just now. `isWanted` of the result says that somebody wants to know of it: `noteRead` is to be called then.
     ///
-    /// - Parameters:
-    ///   - rangedAt: when its keys were found, in monotonic nanoseconds.
-    ///   - describe: says what it asked for; called only if somebody wants to know.
-    @inline(__always) @discardableResult
+    /// - Parameter rangedAt: when its keys were found, in monotonic nanoseconds; may lag by a few milliseconds.
+    @inline(__always)
     func readAnswered(
-        _ call: Call, key: UnsafeRawBufferPointer, revision: Int64, rangedAt: UInt64, isKept: Bool = false,
-        describe: () -> (RequestDescription, AnswerFacts)
+        _ call: Call, key: UnsafeRawBufferPointer, revision: Int64, rangedAt: UInt64, isKept: Bool = false
     ) -> AnsweredRead {
         let now = monotonicNow()
-        let context = loops[call.loop.index]
-        var wanted = false
+        let readings = readings(call)
         // Requests of a batch are served one after the other: where one ended the next began.
-        var times = AnsweredRead(came: now, began: max(call.loop.batchBegan, context.lastRangeEnd), ended: now)
+        var read = AnsweredRead(came: now, began: max(call.loop.batchBegan, readings.pointee.lastEnd), ended: now)
         call.withRecord { record in
-            times.came = record.span.start
-            if isKept { times.began = record.span.start }
-            if !record.span.has(.queued) { record.span.mark(.queued, at: max(record.span.start, times.began)) }
-            record.span.mark(.ranged, at: rangedAt)
+            read.came = record.span.start
+            if isKept { read.began = record.span.start }
+            if !record.span.has(.queued) { record.span.mark(.queued, at: max(record.span.start, read.began)) }
+            record.span.mark(.ranged, at: max(rangedAt, read.began))
             record.markEncoded(at: now)
             record.revision = revision
             record.key.set(key)
-            wanted = record.notes != nil || now &- record.span.start > requests.shortestNanoseconds
+            read.isWanted = record.notes != nil || now &- record.span.start > requests.shortestNanoseconds
         }
-        context.lastRangeEnd = now
-        if wanted { noteRead(call, now, describe) }
-        return times
+        readings.pointee.lastEnd = now
+        return read
     }
 
-    @inline(never)
-    private func noteRead(_ call: Call, _ now: UInt64, _ describe: () -> (RequestDescription, AnswerFacts)) {
+    /// Remembers what a read asked for and what it got.
+    func noteRead(_ call: Call, at now: UInt64, _ description: RequestDescription, _ facts: AnswerFacts) {
         var took: UInt64 = 0
         call.withRecord { took = now &- $0.span.start }
         let notes: RequestNotes
@@ -48,7 +43,7 @@ extension Node {
             notes = RequestNotes()
             call.withRecord { $0.notes = notes }
         }
-        var (description, facts) = describe()
+        var facts = facts
         call.withRecord { facts.revision = $0.revision }
         notes.description = description
         notes.answer = facts
@@ -96,6 +91,8 @@ struct AnsweredRead {
     var came: UInt64
     var began: UInt64
     var ended: UInt64
+    /// It was slow, or somebody takes notes.
+    var isWanted = false
 }
 
 /// The moments of a write on the consensus thread, in monotonic nanoseconds; 0 for what was not reached.
