@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the end-to-end suites and prints a summary whose last line is `N passed, N failed, N skipped`.
 
-usage: run.py [--list] [-v] [-k PATTERN]... [SUITE...]
+usage: run.py [--list] [-v] [-k PATTERN]... [--second-runs N] [SUITE...]
 
 Without a SUITE the default ones run, in the order below. Each suite is a file in suites/.
 """
@@ -20,6 +20,9 @@ sys.path.insert(0, str(HERE))
 #: Quick and basic ones first: what fails there explains what fails later.
 ORDER = ["launch", "configfile", "http", "observability", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "logging", "tracing", "hostile", "etcdctl", "ctl", "library",
          "auth", "tokens", "decoder", "allocations", "differential", "histories", "crash", "replay", "snapshot", "disk", "kubernetes"]
+
+#: What these prove may break once in a thousand runs: a failure of theirs stands, however a second run ends.
+STRICT = {"differential", "histories", "crash", "replay", "snapshot", "disk"}
 
 
 class Result(unittest.TestResult):
@@ -80,12 +83,34 @@ class Result(unittest.TestResult):
         self.passed += 1
 
 
+def second_runs(result, loader, most):
+    """Runs failed tests once more, each on its own, if they are few; returns the names of those that passed then."""
+    names = list(dict.fromkeys(result.failed_names))
+    if not 0 < len(names) <= most:
+        return []
+    unstable = []
+    for name in names:
+        # Of a class that could not be set up there is no single test to run.
+        if name.split(".")[0] in STRICT or name.count(".") != 2:
+            continue
+        print(f"== once more: {name}", flush=True)
+        again = Result(verbose=True)
+        loader.loadTestsFromName(f"suites.{name}").run(again)
+        if again.passed == 1 and not again.failed_names:
+            unstable.append(name)
+            result.failed_names = [one for one in result.failed_names if one != name]
+            result.passed += 1
+    return unstable
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"some of: {', '.join(ORDER)}")
     parser.add_argument("-k", action="append", dest="patterns", metavar="PATTERN", help="only tests whose name matches")
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--skip", action="append", default=[], metavar="SUITE", help="leave a suite out")
+    parser.add_argument("--second-runs", type=int, default=0, metavar="N",
+                        help="run failed tests once more if they are N at most; those that pass then are named as unstable")
     parser.add_argument("--list", action="store_true", help="print the suites' names")
     options = parser.parse_args()
     if options.list:
@@ -114,6 +139,7 @@ def main():
             traceback.print_exc()
         after = (result.passed, len(result.failed_names), len(result.skips))
         rows.append((name, *(b - a for a, b in zip(before, after)), time.monotonic() - started))
+    unstable = second_runs(result, unittest.TestLoader(), options.second_runs)
     print("\nsuite          passed  failed  skipped  seconds")
     for name, passed, failed, skipped, seconds in rows:
         print(f"{name:<14} {passed:>6}  {failed:>6}  {skipped:>7}  {seconds:>7.1f}")
@@ -124,6 +150,10 @@ def main():
     if result.failed_names:
         print("\nfailed:")
         for name in result.failed_names:
+            print(f"  {name}")
+    if unstable:
+        print("\nunstable (failed above, passed when run once more: each is a bug of the server or of the test, to be found):")
+        for name in unstable:
             print(f"  {name}")
     print(f"\n{result.passed} passed, {len(result.failed_names)} failed, {len(result.skips)} skipped", flush=True)
     return 1 if result.failed_names or not result.passed else 0
