@@ -12,6 +12,7 @@ let package = Package(
         .library(name: "Decoder", targets: ["Decoder"]),
         .library(name: "Client", targets: ["Client"]),
         .executable(name: "martlet-decoder", targets: ["martlet-decoder"]),
+        .executable(name: "martletutl", targets: ["martletutl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -103,6 +104,8 @@ let package = Package(
             name: "DecoderCommands",
             dependencies: ["Wire", "Storage", "Archive", "LiveArchive", "Client", "Transport", "Decoder", "DecoderEncryption", "CommandLineTools"]),
         .executableTarget(name: "martlet-decoder", dependencies: ["DecoderCommands"]),
+        .target(name: "Utility", dependencies: ["Wire", "Storage", "KeySpace", "Archive", "CommandLineTools"]),
+        .executableTarget(name: "martletutl", dependencies: ["Utility"]),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "MetricsTests", dependencies: ["DatastoreMetrics"]),
@@ -119,6 +122,7 @@ let package = Package(
         .testTarget(name: "ArchiveTests", dependencies: ["Archive", "Storage", "StorageSimulation", "Wire"]),
         .testTarget(
             name: "DecoderCommandsTests", dependencies: ["DecoderCommands", "CommandLineTools", "Archive", "Storage", "StorageSimulation", "Wire"]),
+        .testTarget(name: "UtilityTests", dependencies: ["Utility", "CommandLineTools", "KeySpace", "Storage", "Wire"]),
         .testTarget(name: "DecoderTests", dependencies: ["Decoder"], exclude: ["Samples"]),
         .testTarget(name: "DecoderEncryptionTests", dependencies: ["DecoderEncryption"], exclude: ["Vectors"]),
     ],

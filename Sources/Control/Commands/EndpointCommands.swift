@@ -159,7 +159,7 @@ extension Printer {
             line("[" + items.joined(separator: ",") + "]")
         case .table:
             let rows = results.map { [$0.endpoint, $0.isHealthy ? "true" : "false", GoText.text($0.took), $0.error] }
-            console.write(Table.text(["endpoint", "health", "took", "error"], rows))
+            console.write(FramedTable.text(["endpoint", "health", "took", "error"], rows))
         case .protobuf: throw unsupported()
         }
     }
@@ -169,7 +169,7 @@ extension Printer {
         let unused = size == 0 ? 0 : 100 - used * 100 / size
         func text(_ flag: Bool) -> String { flag ? "true" : "false" }
         var row: [String] = [endpoint, hex(status.header.memberID, 1), status.version, status.storageVersion]
-        row += [humanBytes(UInt64(size)), humanBytes(UInt64(used)), "\(unused)%", humanBytes(UInt64(max(status.dbSizeQuota, 0)))]
+        row += [GoText.bytes(UInt64(size)), GoText.bytes(UInt64(used)), "\(unused)%", GoText.bytes(UInt64(max(status.dbSizeQuota, 0)))]
         row += [text(status.leader == status.header.memberID), text(status.isLearner)]
         row += [String(status.raftTerm), String(status.raftIndex), String(status.raftAppliedIndex), status.errors.joined(separator: ", ")]
         row += [status.downgradeTargetVersion, text(status.isDowngradeEnabled)]
@@ -209,7 +209,7 @@ extension Printer {
                 "endpoint", "ID", "version", "storage version", "db size", "in use", "percentage not in use", "quota", "is leader", "is learner",
                 "raft term", "raft index", "raft applied index", "errors", "downgrade target version", "downgrade enabled",
             ]
-            console.write(Table.text(header, found.map { row($0.0, $0.1.message) }))
+            console.write(FramedTable.text(header, found.map { row($0.0, $0.1.message) }))
         case .protobuf: throw unsupported()
         }
     }
@@ -231,7 +231,7 @@ extension Printer {
                 "{\"Endpoint\":\(jsonText(endpoint)),\"HashKV\":\(try GoStructJSON().text(answer.bytes, "etcdserverpb.HashKVResponse"))}"
             }
             line("[" + items.joined(separator: ",") + "]")
-        case .table: console.write(Table.text(["endpoint", "hash", "hash_revision"], found.map { row($0.0, $0.1.message) }))
+        case .table: console.write(FramedTable.text(["endpoint", "hash", "hash_revision"], found.map { row($0.0, $0.1.message) }))
         case .protobuf: throw unsupported()
         }
     }

@@ -154,7 +154,7 @@ extension Printer {
         }
         let rows = answer.message.members.map(row)
         if format == .table {
-            return console.write(Table.text(["ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"], rows))
+            return console.write(FramedTable.text(["ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"], rows))
         }
         try show(answer, "MemberListResponse", isHexJSON: isHex) { response in
             header(response.header)

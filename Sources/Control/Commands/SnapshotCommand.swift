@@ -87,7 +87,7 @@ enum SnapshotFile {
         isWhole = true
         log(
             "fetched snapshot",
-            [("endpoint", endpoint), ("size", humanBytes(size)), ("took", GoText.text(clock.now - start)), ("etcd-version", version)])
+            [("endpoint", endpoint), ("size", GoText.bytes(size)), ("took", GoText.text(clock.now - start)), ("etcd-version", version)])
         guard rename(part, path) == 0 else {
             let text = reason()
             unlink(part)
@@ -149,9 +149,9 @@ final class Progress {
         let share = total == 0 ? 1 : Double(done) / Double(total)
         let filled = Int(share * 30)
         let seconds = (last - start) / .seconds(1)
-        let speed = seconds > 0 ? humanBytes(UInt64(Double(done) / seconds)) : "0 B"
+        let speed = seconds > 0 ? GoText.bytes(UInt64(Double(done) / seconds)) : "0 B"
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
-        print("\r\(what) [\(bar)] \(Int(share * 100))% \(humanBytes(done)) of \(humanBytes(total)), \(speed)/s ")
+        print("\r\(what) [\(bar)] \(Int(share * 100))% \(GoText.bytes(done)) of \(GoText.bytes(total)), \(speed)/s ")
     }
 
     func end() { if isShown { print("\r\u{1b}[K") } }

@@ -41,7 +41,7 @@ extension ControlTool {
 
     private func showTop(_ members: [TopMember], _ console: Console) {
         console.write(
-            Table.text(
+            FramedTable.text(
                 ["endpoint", "leader", "keys", "db size", "reads/s", "writes/s", "events/s", "watchers", "streams", "fsync p99", "memory"],
                 members.map(\.row)))
         for member in members where !member.methods.isEmpty {
@@ -101,7 +101,7 @@ final class TopMember {
 
     private func text(_ number: Double?) -> String { number.map { fixed($0, $0 < 10 ? 1 : 0) } ?? "-" }
     private func whole(_ number: Double?) -> String { number.map { fixed($0, 0) } ?? "-" }
-    private func bytes(_ number: Double?) -> String { number.map { humanBytes(UInt64(max(0, $0))) } ?? "-" }
+    private func bytes(_ number: Double?) -> String { number.map { GoText.bytes(UInt64(max(0, $0))) } ?? "-" }
 
     var row: [String] {
         guard current != nil else { return [endpoint, "unreachable"] + Array(repeating: "-", count: 9) }

@@ -10,7 +10,7 @@ extension ControlTool {
             downgradeCommand(), topCommand())
         add(Group.concurrency, lockCommand(), electCommand())
         add(Group.auth, authCommand(), userCommand(), roleCommand())
-        add(Group.utility, makeMirrorCommand(), versionCommand(), completionCommand(), checkCommand(), optionsCommand())
+        add(Group.utility, makeMirrorCommand(), versionCommand(), root.completionCommand(), checkCommand(), optionsCommand())
     }
 
     private func add(_ group: String, _ commands: Command...) {

@@ -75,6 +75,17 @@ public final class BoltCursor {
         return try settle(comparing: true)
     }
 
+    /// Goes back to the element before; false at the beginning.
+    public func previous() throws(BoltError) -> Bool {
+        guard isPositioned else { return false }
+        isPositioned = false
+        levels[levels.count - 1].index -= 1
+        while levels[levels.count - 1].index < 0 || levels[levels.count - 1].page.count == 0 {
+            guard try stepBack() else { return false }
+        }
+        return try take(comparing: true, isAscending: false)
+    }
+
     // MARK: The element
 
     /// The key; valid until the cursor moves.
@@ -180,11 +191,14 @@ public final class BoltCursor {
         return true
     }
 
-    private func take(comparing: Bool) throws(BoltError) -> Bool {
+    private func take(comparing: Bool, isAscending: Bool = true) throws(BoltError) -> Bool {
         let leaf = levels[levels.count - 1]
         let key = try leaf.page.key(leaf.index)
-        if comparing, compareKeys(UnsafeRawBufferPointer(start: keyBuffer, count: keyCount), key) >= 0 {
-            throw leaf.page.error(.keysOutOfOrder, "element \(leaf.index) is not above the one before")
+        if comparing {
+            let order = compareKeys(UnsafeRawBufferPointer(start: keyBuffer, count: keyCount), key)
+            guard isAscending ? order < 0 : order > 0 else {
+                throw leaf.page.error(.keysOutOfOrder, "element \(leaf.index) is not \(isAscending ? "above" : "below") the one before")
+            }
         }
         if key.count > keyCapacity {
             keyBuffer.deallocate()

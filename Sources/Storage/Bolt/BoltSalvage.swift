@@ -114,3 +114,39 @@ extension BoltFile {
         return true
     }
 }
+
+extension BoltFile {
+    /// Visits the elements of every leaf page that there is, in use or given up, in the order of pages.
+    ///
+    /// - Parameter body: gets the number of the page, of the element and of all elements, then key and value, whose views are
+    ///   valid during the call; answers whether to go on with the page.
+    /// - Parameter unreadable: told of each page or element that makes no sense.
+    public func scanLeaves(
+        _ body: (_ page: UInt64, _ index: Int, _ count: Int, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> Bool,
+        unreadable: (_ page: UInt64, BoltError) -> Void
+    ) throws {
+        let page = BoltPage(self)
+        var number: UInt64 = 2
+        while number < meta.highWater {
+            do throws(BoltError) { try page.load(number) } catch {
+                unreadable(number, error)
+                number += 1
+                continue
+            }
+            guard page.isLeaf else {
+                number += 1
+                continue
+            }
+            for index in 0..<page.count {
+                do {
+                    let key = [UInt8](try page.key(index))
+                    let value = try page.value(index)
+                    guard try key.withUnsafeBytes({ try body(number, index, page.count, $0, value) }) else { break }
+                } catch let error as BoltError {
+                    unreadable(number, error)
+                }
+            }
+            number += 1 + UInt64(page.overflow)
+        }
+    }
+}

@@ -35,6 +35,9 @@ public final class BoltWriter {
     private var names: [[UInt8]] = []
     private var isFinished = false
 
+    /// Pages so far.
+    public var pageCount: UInt64 { nextPage }
+
     /// Meta, meta, freelist.
     private static let pagesBefore: UInt64 = 3
 

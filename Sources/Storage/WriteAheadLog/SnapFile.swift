@@ -1,4 +1,5 @@
-// etcd's `.snap` files: a point of the Raft log and who was a member there. Written by etcd up to 3.7; only read here.
+// etcd's `.snap` files: a point of the Raft log and who was a member there. Written by etcd up to 3.7
+// and by tools that make data directories for it; the server only reads them.
 
 import Wire
 
@@ -16,6 +17,19 @@ public enum SnapFile {
 
     /// `INDEX.snap.db`: the database that a leader sent for this point.
     public static func databaseName(index: LogIndex) -> String { hex(index, digits: 16) + ".snap.db" }
+
+    /// Name of the file of a point.
+    public static func name(term: Term, index: LogIndex) -> String { hex(term, digits: 16) + "-" + hex(index, digits: 16) + ".snap" }
+
+    /// A file's bytes.
+    public static func encode(_ snapshot: Snapshot) -> [UInt8] {
+        let inner = ByteSink(capacity: snapshot.data.count + 128)
+        snapshot.encode(to: inner)
+        let sink = ByteSink(capacity: inner.count + 16)
+        sink.field(1, UInt64(CRC32C.update(0, inner.bytes)))
+        sink.always(2, inner.bytes)
+        return sink.array()
+    }
 
     /// Reads a file.
     ///

@@ -22,6 +22,10 @@ struct WALDecoder {
     let size: UInt64
     /// Torn writes can be told from damage only in the last file; every other was synced before the next began.
     let isLast: Bool
+    /// Records whose checksum is wrong are handed out too.
+    var toleratesMismatch = false
+    /// What was wrong with the checksum of the record handed out last.
+    private(set) var mismatch: String?
     /// End of the last valid record.
     private(set) var offset: UInt64 = 0
     /// Running checksum after it.
@@ -49,13 +53,21 @@ struct WALDecoder {
         guard let record = decode(UnsafeRawBufferPointer(rebasing: bytes[..<Int(recordSize)])) else {
             return broken(bytes, "the record at \(offset) cannot be decoded")
         }
+        mismatch = nil
         if record.type == WALFormat.RecordType.checksum.rawValue {
             // The first thing in a file; nothing to compare with where reading begins.
-            if crc != 0, crc != record.crc { return .corrupt("crc mismatch: the file does not continue the one before") }
+            if crc != 0, crc != record.crc {
+                mismatch = "crc mismatch: the file does not continue the one before"
+                guard toleratesMismatch else { return .corrupt(mismatch!) }
+            }
             crc = record.crc
         } else {
             let running = CRC32C.update(crc, record.data)
-            guard running == record.crc else { return broken(bytes, "crc mismatch in the record at \(offset)") }
+            if running != record.crc {
+                let step = broken(bytes, "crc mismatch in the record at \(offset)")
+                guard toleratesMismatch, case .corrupt(let text) = step else { return step }
+                mismatch = text
+            }
             crc = running
         }
         offset += 8 + recordSize + pad

