@@ -9,25 +9,33 @@ public enum GoText {
 
     /// Bytes in double quotes; what is no UTF-8 becomes `\xNN`.
     public static func quoted(_ bytes: some Collection<UInt8>) -> String {
-        var result = "\""
-        var rest = Array(bytes)[...]
-        while let first = rest.first {
-            if first < 0x80 {
-                rest.removeFirst()
-                result += escaped(Unicode.Scalar(first), quote: "\"")
+        let source = Array(bytes)
+        var result: [UInt8] = [UInt8(ascii: "\"")]
+        result.reserveCapacity(source.count + source.count / 4 + 2)
+        var at = 0
+        while at < source.count {
+            let byte = source[at]
+            if byte < 0x80 {
+                at += 1
+                if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte != 0x7f {
+                    result.append(byte)
+                } else {
+                    result += escaped(Unicode.Scalar(byte), quote: "\"").utf8
+                }
                 continue
             }
             var decoder = UTF8()
-            var iterator = rest.makeIterator()
+            var iterator = source[at..<min(at + 4, source.count)].makeIterator()
             if case .scalarValue(let scalar) = decoder.decode(&iterator) {
-                rest.removeFirst(UTF8.width(scalar))
-                result += escaped(scalar, quote: "\"")
+                at += UTF8.width(scalar)
+                result += escaped(scalar, quote: "\"").utf8
             } else {
-                rest.removeFirst()
-                result += "\\x" + hexadecimal(UInt32(first), digits: 2)
+                at += 1
+                result += ("\\x" + hexadecimal(UInt32(byte), digits: 2)).utf8
             }
         }
-        return result + "\""
+        result.append(UInt8(ascii: "\""))
+        return String(decoding: result, as: UTF8.self)
     }
 
     /// One character in single quotes.

@@ -27,7 +27,7 @@ extension UtilityTool {
         let isCompacted = flags.add(
             "mark-compacted", false,
             "Mark the latest revision after restore as the point of scheduled compaction (required if --bump-revision > 0, disallowed otherwise)")
-        command.run = { invocation in
+        command.run = { [unowned self] invocation in
             guard invocation.arguments.count == 1 else { throw badArguments("snapshot restore requires exactly one argument") }
             guard (bump.value > 0) == isCompacted.value else { throw badArguments("--mark-compacted required if --revision-bump > 0") }
             guard let amount = Int64(exactly: bump.value) else { throw badArguments("--bump-revision \(bump.value) is more than a revision can be") }
@@ -41,7 +41,8 @@ extension UtilityTool {
                 ("snap-dir", .text(paths.snapshots)), ("initial-memory-map-size", .count(mapSize.value)),
             ]
             log.info("restoring snapshot", fields)
-            let restore = SnapshotRestore(path: invocation.arguments[0], members: members, skipsHash: skipsHash.value, bump: amount, log: log)
+            let restore = SnapshotRestore(
+                path: invocation.arguments[0], members: members, skipsHash: skipsHash.value, bump: amount, patience: self.patience(invocation.console), log: log)
             try restore.run(into: new)
             log.info("restored snapshot", fields)
         }
@@ -55,11 +56,12 @@ struct SnapshotRestore {
     let skipsHash: Bool
     /// Revisions that are skipped; 0: none.
     let bump: Int64
+    let patience: LockPatience
     let log: LogLines
 
     func run(into new: NewDirectory) throws {
         try SnapshotHash.check(path, isSkipped: skipsHash, log.console)
-        let database = try DatabaseFile(path, LockPatience(limit: .seconds(10), console: log.console))
+        let database = try DatabaseFile(path, patience)
         var changes = DatabaseChanges()
         let count = LogIndex(members.members.count)
         changes.replaced[.members] = Dictionary(uniqueKeysWithValues: members.members.map { (ClusterKeys.key($0.id), $0.json()) })

@@ -63,9 +63,13 @@ final class NewDirectory {
                 guard error.reason == .locked else { throw error }
                 throw CommandFailure("\(from) is in use: another process makes the same directory")
             }
-            try Self.removeTree(from, system)
+            try removeLeftover(from) { member == from ? $0 == "snap" || $0 == "wal" || $0 == "wal.tmp" : $0 == "member" }
         }
-        if let outerLog, system.exists(outerLog.from) { try Self.removeTree(outerLog.from, system) }
+        if let outerLog {
+            for path in [outerLog.from, outerLog.from + ".tmp"] where system.exists(path) {
+                try removeLeftover(path) { $0.hasSuffix(".wal") || $0.hasSuffix(".tmp") }
+            }
+        }
         try system.createDirectoryDurably(parentDirectory(of: from))
         try system.createDirectory(from)
         lock = try system.lockDirectory(from)
@@ -90,6 +94,12 @@ final class NewDirectory {
         isInPlace = true
         try system.syncDirectory(parentDirectory(of: to))
         lock = nil
+    }
+
+    /// Removes what an earlier attempt has left; what does not look like that is somebody else's.
+    private func removeLeftover(_ path: String, isOurs: (String) -> Bool) throws {
+        guard try system.list(path).allSatisfy(isOurs) else { throw CommandFailure("\(path) is in the way: it is not what an interrupted attempt leaves") }
+        try Self.removeTree(path, system)
     }
 
     /// Removes what was made; nothing once it is in its place.

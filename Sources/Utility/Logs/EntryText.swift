@@ -3,12 +3,12 @@
 import CommandLineTools
 import Wire
 
-/// What an entry's data is.
+/// What an entry's data is, and its text.
 enum EntryClass {
     case configuration
-    case request(InternalRequestKind?)
+    case request(InternalRequestKind?, String)
     /// Of the key space before version 3.
-    case old
+    case old(String)
     case unknown
 
     init(_ entry: Entry) {
@@ -17,8 +17,8 @@ enum EntryClass {
             return
         }
         self = entry.data.withUnsafeBytes { bytes in
-            if EntryText.request(bytes) != nil { return .request((try? InternalRequest(decoding: bytes))?.kind) }
-            return EntryText.old(bytes) != nil ? .old : .unknown
+            if let text = EntryText.request(bytes) { return .request((try? InternalRequest(decoding: bytes))?.kind, text) }
+            return EntryText.old(bytes).map { .old($0) } ?? .unknown
         }
     }
 }
@@ -55,7 +55,7 @@ struct EntryFilter {
     func passes(_ entry: Entry, _ kind: EntryClass) -> Bool {
         switch kind {
         case .configuration: kinds.contains("ConfigChange")
-        case .request(let request):
+        case .request(let request, _):
             kinds.contains("Normal") || kinds.contains("InternalRaftRequest") || request.flatMap { Self.requests[$0] }.map(kinds.contains) ?? false
         case .old: kinds.contains("Normal") || kinds.contains("Request")
         case .unknown: entry.kind == .normal && kinds.contains("Normal")
@@ -66,13 +66,10 @@ struct EntryFilter {
 enum EntryText {
     static func line(_ entry: Entry, _ kind: EntryClass) -> String {
         let head = padded(entry.term, 4) + "\t" + padded(entry.index, 10)
-        return entry.data.withUnsafeBytes { bytes in
-            switch kind {
-            case .configuration: head + "\tconf\t" + (change(bytes) ?? "???")
-            case .request: head + "\tnorm\t" + (request(bytes) ?? "???")
-            case .old: head + "\tnorm\t" + (old(bytes) ?? "???")
-            case .unknown: head + "\tnorm\t???"
-            }
+        return switch kind {
+        case .configuration: head + "\tconf\t" + (entry.data.withUnsafeBytes(change) ?? "???")
+        case .request(_, let text), .old(let text): head + "\tnorm\t" + text
+        case .unknown: head + "\tnorm\t???"
         }
     }
 
