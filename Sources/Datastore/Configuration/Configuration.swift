@@ -78,6 +78,8 @@ public struct MonitoringSettings: Sendable, Equatable {
     /// Resources and clients with series of their own.
     public let resourceSeriesMax: Int
     public let clientSeriesMax: Int
+    /// Calls are counted by method and client, and their steps noted.
+    public let observesRequests: Bool
 }
 
 /// Raft's clock and log.

@@ -37,7 +37,14 @@ extension ConfigurationBuilder {
         let prefixes = values.string("resource-prefixes").split(separator: ",").map { $0.filter { $0 != " " } }
         return MonitoringSettings(
             resourcePrefixes: prefixes.filter { !$0.isEmpty }, resourceSeriesMax: Int(values.unsigned("resource-metrics-max")),
-            clientSeriesMax: Int(values.unsigned("client-metrics-max")))
+            clientSeriesMax: Int(values.unsigned("client-metrics-max")), observesRequests: values.boolean("observe-requests"))
+    }
+
+    /// What tells of requests needs them to be observed.
+    func checkObservation(_ tracing: TraceExport, _ audit: AuditSettings) throws(ConfigurationError) {
+        guard !values.boolean("observe-requests") else { return }
+        if audit.isEnabled { throw ConfigurationError("--audit-log-output needs --observe-requests=true") }
+        if tracing.isEnabled { throw ConfigurationError("--enable-distributed-tracing needs --observe-requests=true") }
     }
 
     func auditSettings() throws(ConfigurationError) -> AuditSettings {

@@ -31,6 +31,7 @@ struct ConfigurationBuilder {
         let maintenance = try maintenanceSettings()
         let tracing = try traceExport()
         let audit = try auditSettings()
+        try checkObservation(tracing, audit)
         let authentication = try authenticationSettings()
         if name == "default" {
             note(

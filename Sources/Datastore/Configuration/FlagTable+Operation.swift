@@ -13,6 +13,8 @@ extension FlagTable {
             "resources that have series of their own in /metrics; later ones share \"other\" (all are in /debug/martlet/resources)"),
         .init("client-metrics-max", .unsigned(bits: 16), "32", .monitoring,
             "clients (name, user agent, address) that have series of their own in /metrics; later ones share \"other\""),
+        .init("observe-requests", .boolean, "true", .monitoring,
+            "count each call by method and client, note its steps, log slow ones; off only to measure what that costs"),
         .init("logger", .string, "zap", .logging, "the logger; zap is the only value"),
         .init("log-outputs", .strings, "default", .logging, "default | stderr | stdout | systemd/journal | file paths"),
         .init("log-level", .string, "info", .logging, "minimum level"),

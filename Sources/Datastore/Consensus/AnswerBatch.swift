@@ -47,17 +47,17 @@ final class AnswerBatch: @unchecked Sendable {
     func add(_ slow: SlowWrite) { slowWrites.append(slow) }
 
     /// On the event loop: sends every answer.
-    func deliver(_ log: Log) {
+    func deliver(_ log: Log, isObserving: Bool) {
         for slow in slowWrites { note(slow, log) }
         let bytes = sink.bytes
         let now = monotonicNow()
         for answer in answers {
             if let error = answer.error {
-                answer.call.writeAnswered(answer.moments, nil, at: now)
+                if isObserving { answer.call.writeAnswered(answer.moments, nil, at: now) }
                 answer.call.fail(error)
             } else {
                 let message = UnsafeRawBufferPointer(rebasing: bytes[answer.offset..<answer.offset + answer.length])
-                answer.call.writeAnswered(answer.moments, message, at: now)
+                if isObserving { answer.call.writeAnswered(answer.moments, message, at: now) }
                 answer.call.reply { $0.append(message) }
             }
         }

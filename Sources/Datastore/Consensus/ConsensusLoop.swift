@@ -211,7 +211,7 @@ final class ConsensusLoop: @unchecked Sendable {
             guard !batch.isEmpty || hasNews else { continue }
             if !batch.isEmpty { answers[index] = AnswerBatch() }
             node.serverLoop(index).execute {
-                if !batch.isEmpty { batch.deliver(node.log) }
+                if !batch.isEmpty { batch.deliver(node.log, isObserving: node.requests.isObserving) }
                 if hasNews { context.watches.published(through: revision) }
             }
         }

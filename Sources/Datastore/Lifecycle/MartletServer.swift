@@ -175,7 +175,7 @@ public final class MartletServer: Sendable {
     private func serve(_ tls: ListenerTLS) async throws {
         let configuration = node.configuration
         let services = ServiceTable.make(node, member.maintenance)
-        let observer = CallObserver(services.methods, node)
+        let observer = configuration.monitoring.observesRequests ? CallObserver(services.methods, node) : nil
         var options = ListenOptions()
         options.reusePort = configuration.socketReusesPort
         let connections = ConnectionBudget(limit: connectionsMax())

@@ -57,7 +57,7 @@ final class PutMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let request = try PutRequest(decoding: bytes)
-            call.withRecord { $0.key.set(request.key) }
+            if node.requests.isObserving { call.withRecord { $0.key.set(request.key) } }
             // The quota comes first: a full store answers so whatever else is wrong.
             guard node.hasSpace(QuotaCost.put(key: request.key.count, value: request.value.count), for: call) else { return }
             try request.validate()
@@ -77,7 +77,7 @@ final class DeleteRangeMethod: MethodHandler {
         guard node.admit(call, isStream: false) else { return }
         do {
             let request = try DeleteRangeRequest(decoding: bytes)
-            call.withRecord { $0.key.set(request.key) }
+            if node.requests.isObserving { call.withRecord { $0.key.set(request.key) } }
             try request.validate()
             node.propose(.deleteRange, bytes, for: call)
         } catch {
@@ -100,7 +100,7 @@ final class TxnMethod: MethodHandler, LinearizableHandler {
             if summary.isReadOnly {
                 if summary.isSerializable { serve(call, bytes) } else { node.linearize(call, bytes, self) }
             } else {
-                if let key = request.firstKey { call.withRecord { $0.key.set(key) } }
+                if node.requests.isObserving, let key = request.firstKey { call.withRecord { $0.key.set(key) } }
                 node.propose(.txn, bytes, for: call)
             }
         } catch {

@@ -20,6 +20,7 @@ let flagFacts = """
     resource-prefixes|ETCD_RESOURCE_PREFIXES|resource-prefixes|plain|/registry/|here
     resource-metrics-max|ETCD_RESOURCE_METRICS_MAX|resource-metrics-max|plain|64|here
     client-metrics-max|ETCD_CLIENT_METRICS_MAX|client-metrics-max|plain|32|here
+    observe-requests|ETCD_OBSERVE_REQUESTS|observe-requests|plain|true|here
     quota-auto-disarm|ETCD_QUOTA_AUTO_DISARM|quota-auto-disarm|plain|true|here
     slow-request-log-rate|ETCD_SLOW_REQUEST_LOG_RATE|slow-request-log-rate|plain|0|here
     audit-log-output|ETCD_AUDIT_LOG_OUTPUT|audit-log-output|plain||here

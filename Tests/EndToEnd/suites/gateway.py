@@ -658,12 +658,34 @@ class Own(SharedServer):
                         return status, json.loads(body)
 
     def test_many_at_once(self):
-        """Requests in each other's way on one HTTP/2 connection, with answers of all sizes."""
-        self.client.call("KV.Put", key=self.k(), value=os.urandom(200_000))
-        config = "\n".join(f'url = "{self.server.url}/v3/kv/range"\ndata = "{{\\"key\\":\\"{b64(self.k())}\\"}}"\noutput = /dev/null' + "\nnext"
-                           for _ in range(40))
-        done = run(["curl", "-sS", "--http2-prior-knowledge", "-Z", "-w", "%{http_code}\\n", "-K", "-"], input=config.removesuffix("\nnext"), check=True)
-        self.assertIn("200", done.stdout)
+        """Requests in each other's way on one HTTP/2 connection, with answers of all sizes. (curl 7.88 hangs at this, whoever serves it.)"""
+        values = [os.urandom(size) for size in (0, 1, 1_000, 16_000, 17_000, 65_000, 200_000, 700_000)]
+        for number, value in enumerate(values):
+            self.client.call("KV.Put", key=self.k(b"%d" % number), value=value)
+        talk = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        talk.initiate_connection()
+        answers, wanted = {}, {}
+        with socket.create_connection(("127.0.0.1", self.server.client_port), timeout=60) as peer:
+            for turn in range(40):
+                stream = talk.get_next_available_stream_id()
+                wanted[stream], answers[stream] = values[turn % len(values)], b""
+                talk.send_headers(stream, [(":method", "POST"), (":path", "/v3/kv/range"), (":scheme", "http"), (":authority", "x")])
+                talk.send_data(stream, json.dumps({"key": b64(self.k(b"%d" % (turn % len(values))))}).encode(), end_stream=True)
+            left = set(wanted)
+            while left:
+                peer.sendall(talk.data_to_send())
+                for event in talk.receive_data(peer.recv(1 << 18)):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        self.assertEqual(dict(event.headers)[b":status"], b"200")
+                    elif isinstance(event, h2.events.DataReceived):
+                        answers[event.stream_id] += event.data
+                        talk.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    elif isinstance(event, h2.events.StreamEnded):
+                        left.remove(event.stream_id)
+                    else:
+                        self.assertNotIsInstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated))
+        for stream, value in wanted.items():
+            self.assertEqual(base64.b64decode(json.loads(answers[stream])["kvs"][0].get("value", "")), value)
 
     def test_counted(self):
         def started():

@@ -32,6 +32,8 @@ final class RequestLog: @unchecked Sendable {
     /// Shortest of the thresholds: what took no longer needs no second look.
     let shortestNanoseconds: UInt64
     let slowApplyNanoseconds: UInt64
+    /// False: calls leave no record of their steps.
+    let isObserving: Bool
     private let slowCallNanoseconds: UInt64
     private let linesPerSecond: Int
     private let loops: [ServerLoop]
@@ -41,6 +43,7 @@ final class RequestLog: @unchecked Sendable {
         self.loops = loops
         self.exporter = exporter
         sampler = configuration.tracing.isEnabled ? TraceSampler(perMillion: configuration.tracing.samplesPerMillion) : nil
+        isObserving = configuration.monitoring.observesRequests
         slowApplyNanoseconds = UInt64(max(0, configuration.warningApplyDuration.count))
         slowCallNanoseconds = UInt64(max(0, configuration.warningUnaryRequestDuration.count))
         shortestNanoseconds = min(slowApplyNanoseconds, slowCallNanoseconds, TraceLine.thresholdNanoseconds)

@@ -18,15 +18,19 @@ extension Node {
         let readings = readings(call)
         // Requests of a batch are served one after the other: where one ended the next began.
         var read = AnsweredRead(came: now, began: max(call.loop.batchBegan, readings.pointee.lastEnd), ended: now)
-        call.withRecord { record in
-            read.came = record.span.start
-            if isKept { read.began = record.span.start }
-            if !record.span.has(.queued) { record.span.mark(.queued, at: max(record.span.start, read.began)) }
-            record.span.mark(.ranged, at: max(rangedAt, read.began))
-            record.markEncoded(at: now)
-            record.revision = revision
-            record.key.set(key)
-            read.isWanted = record.notes != nil || now &- record.span.start > requests.shortestNanoseconds
+        if requests.isObserving {
+            call.withRecord { record in
+                read.came = record.span.start
+                if isKept { read.began = record.span.start }
+                if !record.span.has(.queued) { record.span.mark(.queued, at: max(record.span.start, read.began)) }
+                record.span.mark(.ranged, at: max(rangedAt, read.began))
+                record.markEncoded(at: now)
+                record.revision = revision
+                record.key.set(key)
+                read.isWanted = record.notes != nil || now &- record.span.start > requests.shortestNanoseconds
+            }
+        } else {
+            read.came = call.startedAt
         }
         readings.pointee.lastEnd = now
         return read
@@ -77,6 +81,7 @@ extension Node {
     /// A write is about to be handed to consensus.
     @inline(__always)
     func writeBegan(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, _ call: Call, at now: UInt64) {
+        guard requests.isObserving else { return }
         var hasNotes = false
         call.withRecord { record in
             record.span.mark(.queued, at: now)
