@@ -89,7 +89,7 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Wire", "Transport", "Client", "CommandLineTools", "CResolver", .product(name: "NIOPosix", package: "swift-nio"),
+                "Wire", "Transport", "Client", "Decoder", "CommandLineTools", "CResolver", .product(name: "NIOPosix", package: "swift-nio"),
             ],
             // A command is one task, whose parts stay on its thread.
             swiftSettings: [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
@@ -116,9 +116,10 @@ let package = Package(
         .testTarget(
             name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
             exclude: ["Corpus"]),
-        .testTarget(name: "ClientTests", dependencies: ["Client"]),
+        .testTarget(name: "ClientTests", dependencies: ["Client", .product(name: "NIOPosix", package: "swift-nio")]),
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"], exclude: ["Auth/Samples"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "CommandLineTools", "Client", "Decoder", "Wire"]),
         .testTarget(name: "ArchiveTests", dependencies: ["Archive", "Storage", "StorageSimulation", "Wire"]),
         .testTarget(
             name: "DecoderCommandsTests", dependencies: ["DecoderCommands", "CommandLineTools", "Archive", "Storage", "StorageSimulation", "Wire"]),

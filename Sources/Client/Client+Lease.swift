@@ -63,7 +63,8 @@ extension Client {
     }
 
     /// Keeps a lease alive until the sequence is let go: it has the answers to the renewals, one about every third of the
-    /// lease's time. It ends when the lease is gone, or when no server could be reached for as long as the lease lives.
+    /// lease's time. It ends when the lease is gone, or when no server answered for as long as the lease lives; to the
+    /// first renewal: for a second longer than connecting may take.
     public func keepAlive(_ id: Int64) -> LeaseKeeping { LeaseKeeping(client: self, id: id) }
 }
 
@@ -97,6 +98,8 @@ public struct LeaseKeeping: AsyncSequence, Sendable {
         public func next(isolation actor: isolated (any Actor)?) async throws(ClientError) -> Answer<LeaseKeepAliveResponse>? {
             let now = monotonicNanoseconds()
             if due > now { try await pause(due - now) }
+            // How long the lease lives is not known before the first answer.
+            if end == nil { end = now + client.options.dialTimeout.nanoseconds + 1_000_000_000 }
             while true {
                 if let end, monotonicNanoseconds() >= end { return nil }
                 do throws(ClientError) {

@@ -32,7 +32,7 @@ public final class Client: Sendable {
             var tls: TLSClient?
             if isSecure {
                 var settings = options.tls ?? TLSClientSettings()
-                if settings.serverName == nil { settings.serverName = address.host }
+                if settings.serverName == nil { settings.serverName = address.host.hasSuffix(".") ? String(address.host.dropLast()) : address.host }
                 if let known = made[settings.serverName!] {
                     tls = known
                 } else {

@@ -20,6 +20,17 @@ public struct FailedAttempt: Sendable {
     public let error: ClientError
 }
 
+/// A connection that could not be made. It is tried again, so calls wait unless they have a limit.
+public struct FailedConnection: Sendable {
+    public let endpoint: String
+    /// In the words of Go's gRPC.
+    public let reason: String
+    /// How often in a row.
+    public let failures: Int
+    /// No endpoint is connected, and calls wait for one.
+    public let isWaitedFor: Bool
+}
+
 public struct ClientOptions: Sendable {
     /// At least one; see `ServerAddress` for their form. Calls go to them in turn.
     public var endpoints: [String]
@@ -44,6 +55,8 @@ public struct ClientOptions: Sendable {
     public var userAgent = "martlet-client"
     /// Is told of each failed attempt of a call, on any thread.
     public var onFailedAttempt: (@Sendable (FailedAttempt) -> Void)?
+    /// Is told of each connection that could not be made, on any thread.
+    public var onConnectionFailure: (@Sendable (FailedConnection) -> Void)?
     /// The loop that the client's connections live on; nil for one that all clients of the process share.
     public var eventLoop: (any EventLoop)?
 

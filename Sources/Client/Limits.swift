@@ -21,11 +21,13 @@ public enum ClientLimits {
     public static let fragmentBytesMax = 512 << 20
     /// Pause before a watch stream or a lease's stream that broke is opened again.
     public static let streamRetryMilliseconds = 50
+    /// A server is pinged after no shorter silence, as grpc-go's clients: servers drop those that ping more often.
+    public static let keepAliveMillisecondsMin = 10_000
     /// Pause after failed connections of an endpoint: the first, and the longest; spread by a fifth.
     public static let reconnectMilliseconds: UInt64 = 50
     public static let reconnectMillisecondsMax: UInt64 = 3_000
-    /// A server's metrics as text; longer ones are refused.
-    public static let metricsBytesMax = 64 << 20
+    /// A server's metrics or another of its pages; longer ones are refused.
+    public static let pageBytesMax = 64 << 20
     /// Rounds of one software transaction that others overtake.
     public static let stmRoundsMax = 1_000
 }

@@ -36,7 +36,7 @@ public enum FlagGroup {
     case atMostOne([String])
     case atLeastOne([String])
 
-    func check(_ flags: [Flag]) throws(CommandLineError) {
+    func check(_ flags: [any Flag]) throws(CommandLineError) {
         func given(_ names: [String]) -> [String] { names.filter { name in flags.contains { $0.name == name && $0.isGiven } } }
         func list(_ names: [String]) -> String { "[" + names.joined(separator: " ") + "]" }
         switch self {

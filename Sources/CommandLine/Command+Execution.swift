@@ -104,7 +104,7 @@ extension Command {
     }
 }
 
-extension [Flag] {
+extension [any Flag] {
     fileprivate func isSet(_ name: String) -> Bool { (first { $0.name == name } as? TypedFlag<Bool>)?.value ?? false }
 }
 

@@ -119,19 +119,19 @@ public final class Command {
     var isHelpCommand: Bool { parent?.parent == nil && name == "help" && parent != nil }
 
     /// Flags that may be given to it: its own, its persistent ones, and those of its ancestors that no nearer one hides.
-    public var allFlags: [Flag] { localFlags + inheritedFlags }
+    public var allFlags: [any Flag] { localFlags + inheritedFlags }
 
     /// Its own flags and its persistent ones, `--help` included.
-    public var localFlags: [Flag] {
+    public var localFlags: [any Flag] {
         root.addStandardParts()
         addHelpFlag()
         return flags.all + persistentFlags.all.filter { flags[$0.name] == nil }
     }
 
     /// Flags of its ancestors.
-    public var inheritedFlags: [Flag] {
+    public var inheritedFlags: [any Flag] {
         var known = Set(flags.all.map(\.name) + persistentFlags.all.map(\.name))
-        var found: [Flag] = []
+        var found: [any Flag] = []
         var ancestor = parent
         while let command = ancestor {
             for flag in command.persistentFlags.all where known.insert(flag.name).inserted { found.append(flag) }

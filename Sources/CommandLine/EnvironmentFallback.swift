@@ -27,7 +27,7 @@ public struct EnvironmentFallback {
     }
 
     /// Sets the flags that were not given.
-    func apply(to flags: [Flag], _ environment: [String: String]) throws {
+    func apply(to flags: [any Flag], _ environment: [String: String]) throws {
         var known = otherVariables
         for flag in flags where flag.name != "help" && flag.name != "version" {
             let variable = variable(flag.name)
@@ -40,7 +40,6 @@ public struct EnvironmentFallback {
             do throws(FlagValueError) { try flag.take(value) } catch {
                 throw CommandLineError("invalid value \(GoText.quoted(value)) for \(variable): \(error)")
             }
-            flag.isGiven = true
         }
         guard let onUnknown else { return }
         for (variable, value) in environment.sorted(by: { $0.key < $1.key })

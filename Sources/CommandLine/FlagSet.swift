@@ -3,12 +3,12 @@
 /// A set of flags. Belongs to one thread.
 public final class FlagSet {
     /// In the order in which they were added.
-    public private(set) var all: [Flag] = []
-    private var byName: [String: Flag] = [:]
+    public private(set) var all: [any Flag] = []
+    private var byName: [String: any Flag] = [:]
 
     public init() {}
 
-    public subscript(_ name: String) -> Flag? { byName[name] }
+    public subscript(_ name: String) -> (any Flag)? { byName[name] }
 
     /// Adds a flag.
     ///
@@ -42,8 +42,8 @@ public final class FlagSet {
 
 /// Reads one command line. `-h` and `--help` end it where no flag of that name is known.
 struct FlagParser {
-    private let byName: [String: Flag]
-    private let byShort: [Character: Flag]
+    private let byName: [String: any Flag]
+    private let byShort: [Character: any Flag]
     private let stopsAtFirstArgument: Bool
     private(set) var operands: [String] = []
     /// How many operands stood before `--`.
@@ -52,7 +52,7 @@ struct FlagParser {
     private(set) var notes: [String] = []
 
     /// - Parameter flags: a name that occurs twice means the first.
-    init(flags: [Flag], stopsAtFirstArgument: Bool) {
+    init(flags: [any Flag], stopsAtFirstArgument: Bool) {
         byName = Dictionary(flags.map { ($0.name, $0) }) { first, _ in first }
         byShort = Dictionary(flags.compactMap { flag in flag.short.map { ($0, flag) } }) { first, _ in first }
         self.stopsAtFirstArgument = stopsAtFirstArgument
@@ -118,7 +118,7 @@ struct FlagParser {
         }
     }
 
-    private mutating func set(_ flag: Flag, _ value: String) throws(CommandLineError) {
+    private mutating func set(_ flag: any Flag, _ value: String) throws(CommandLineError) {
         let isFirst = !flag.isGiven
         try flag.set(value)
         if isFirst, !flag.deprecation.isEmpty { notes.append("Flag --\(flag.name) has been deprecated, \(flag.deprecation)") }

@@ -56,7 +56,7 @@ extension Command {
     }
 
     /// One line per flag that is not hidden, sorted by name, without a line end behind the last.
-    public static func flagTable(_ flags: [Flag]) -> String {
+    public static func flagTable(_ flags: [any Flag]) -> String {
         let rows = flags.filter { !$0.isHidden }.sorted { $0.name < $1.name }.map { flag -> (left: String, right: String) in
             var left = flag.short.map { "  -\($0), --\(flag.name)" } ?? "      --\(flag.name)"
             let (value, usage) = valueName(flag)
@@ -78,7 +78,7 @@ extension Command {
     }
 
     /// The name of a flag's value: what stands in backticks in its usage, or its type.
-    private static func valueName(_ flag: Flag) -> (name: String, usage: String) {
+    private static func valueName(_ flag: any Flag) -> (name: String, usage: String) {
         let parts = flag.usage.split(separator: "`", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3 else { return (flag.typeName, flag.usage) }
         return (String(parts[1]), parts.joined())

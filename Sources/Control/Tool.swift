@@ -134,6 +134,7 @@ public final class ControlTool {
                     ("error", attempt.error.status),
                 ])
         }
+        options.onConnectionFailure = { Hints.waiting($0) }
         return options
     }
 
@@ -143,6 +144,8 @@ public final class ControlTool {
         if !key.value.isEmpty { settings.keyFile = key.value }
         if !authority.value.isEmpty { settings.authorityFile = authority.value }
         settings.skipsVerification = skipVerify.value
+        // A domain that must not be lied about: its servers show its name.
+        if !discovery.value.isEmpty, !insecureDiscovery.value { settings.serverName = discovery.value }
         let isAsked = !settings.isPlain || !insecureTransport.value
         return isAsked || skipVerify.value ? settings : nil
     }
@@ -163,12 +166,16 @@ public final class ControlTool {
 
     /// The endpoints of the flags, or those that the name service has.
     func discovered() throws -> [String] {
-        guard !discovery.value.isEmpty else { return endpoints.value }
-        do {
-            return try ServiceDiscovery.endpoints(
-                domain: discovery.value, name: discoveryName.value, acceptsInsecure: insecureDiscovery.value)
-        } catch let error as ServiceDiscovery.Failure {
-            throw CommandFailure(error.description, status: Status.error)
+        guard !discovery.value.isEmpty else { return endpoints.value.map(trim) }
+        let found: [String]
+        do throws(ServiceDiscovery.Failure) {
+            found = try ServiceDiscovery.endpoints(domain: discovery.value, name: discoveryName.value)
+        } catch { throw CommandFailure(error.description, status: Status.error) }
+        guard !insecureDiscovery.value else { return found }
+        return found.filter { endpoint in
+            guard endpoint.hasPrefix("http://") else { return true }
+            Diagnostics.say("ignoring discovered insecure endpoint \(GoText.quoted(endpoint))")
+            return false
         }
     }
 
@@ -193,7 +200,7 @@ public final class ControlTool {
 }
 
 extension TLSClientSettings {
-    fileprivate var isPlain: Bool { authorityFile == nil && certificateFile == nil && keyFile == nil }
+    fileprivate var isPlain: Bool { authorityFile == nil && certificateFile == nil && keyFile == nil && serverName == nil }
 }
 
 /// Titles of the parts of the help.

@@ -70,8 +70,9 @@ public actor DistributedMutex {
         }
     }
 
-    public func unlock() async throws(ClientError) {
-        _ = try await session.client.delete(Delete(.key(key)))
+    /// - Parameter timeout: without an answer by then the lock is free when the session's lease ends.
+    public func unlock(timeout: Duration? = nil) async throws(ClientError) {
+        _ = try await session.client.delete(Delete(.key(key)), timeout: timeout)
         key = []
         revision = -1
     }

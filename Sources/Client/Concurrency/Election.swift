@@ -50,10 +50,10 @@ public actor Election {
     }
 
     /// Lets another one be the leader.
-    public func resign() async throws(ClientError) {
+    public func resign(timeout: Duration? = nil) async throws(ClientError) {
         guard !key.isEmpty else { return }
         _ = try await session.client.transaction(
-            Transaction(if: [Comparison(key, .equal, .createRevision(revision))], then: [.delete(Delete(.key(key)))]))
+            Transaction(if: [Comparison(key, .equal, .createRevision(revision))], then: [.delete(Delete(.key(key)))]), timeout: timeout)
         key = []
         isLeader = false
     }

@@ -41,10 +41,10 @@ public actor Session {
     }
 
     /// Gives the lease back, and with it everything that hangs on it.
-    public func close() async throws(ClientError) {
+    public func close(timeout: Duration? = nil) async throws(ClientError) {
         keeper?.cancel()
         ended()
-        _ = try await client.revokeLease(lease)
+        _ = try await client.revokeLease(lease, timeout: timeout)
     }
 
     deinit { keeper?.cancel() }

@@ -245,6 +245,12 @@ final class ConnectionPool: @unchecked Sendable {
             balancer.lost(index)
         } else {
             balancer.failed(index, reason, at: monotonicNanoseconds(), spread: .random(in: 0...1))
+            if let tell = options.onConnectionFailure {
+                tell(
+                    FailedConnection(
+                        endpoint: targets[index].address.description, reason: reason, failures: balancer.endpoints[index].failures,
+                        isWaitedFor: waiting.contains { calls[$0] != nil }))
+            }
         }
         // An idle client connects when it is used.
         if !calls.isEmpty { connectDue() }

@@ -20,8 +20,6 @@ final class ServerLink: ClientObserver, @unchecked Sendable {
     private var isOver = false
     private var dialTimer: Scheduled<Void>?
     private var keepAlive: Scheduled<Void>?
-    private var pingsSent = 0
-    private var hasHeard = false
 
     init(pool: ConnectionPool, index: Int, target: ConnectionPool.Target) {
         self.pool = pool
@@ -78,7 +76,11 @@ final class ServerLink: ClientObserver, @unchecked Sendable {
         if let path = address.path { return [.unix(path: path)] }
         let name = address.host.isEmpty ? "127.0.0.1" : address.host
         if (try? SocketAddress(ipAddress: name, port: 0)) != nil { return [.host(name, port: address.port)] }
-        let found = try? await NIOThreadPool.singleton.runIfActive { lookUp(name) }
+        let found = try? await NIOThreadPool.singleton.runIfActive {
+            // Names from SRV records end in a dot, those in the hosts file do not.
+            let found = lookUp(name)
+            return found.isEmpty && name.hasSuffix(".") ? lookUp(String(name.dropLast())) : found
+        }
         return (found ?? []).map { .host($0, port: address.port) }
     }
 
@@ -117,15 +119,15 @@ final class ServerLink: ClientObserver, @unchecked Sendable {
     // MARK: ClientObserver
 
     func received(_ call: ClientCall, tag: UInt64, _ message: UnsafeRawBufferPointer) {
-        hasHeard = true
         pool.received(tag, message)
     }
 
     func finished(_ call: ClientCall, tag: UInt64, status: StatusCode, message: String) {
-        hasHeard = true
-        if connection?.isGoingAway == true { over("the server is going away") }
         pool.finished(tag, status, message)
     }
+
+    /// New calls go to a new connection.
+    func goingAway() { if isReady { pool.lost(index, self, "the server is going away") } }
 
     func ready() {
         guard connection != nil, !isReady, !isOver else { return }
@@ -152,23 +154,28 @@ final class ServerLink: ClientObserver, @unchecked Sendable {
 
     // MARK: Keepalive
 
+    /// Waits for a silence of the server, counted from the last byte that came.
     private func scheduleKeepAlive() {
-        guard let time = pool.options.keepAliveTime else { return }
-        hasHeard = false
-        keepAlive = pool.loop.scheduleTask(in: .milliseconds(Int64(max(10_000, time.milliseconds)))) { self.probe() }
+        guard let time = pool.options.keepAliveTime, let connection, !isOver else { return }
+        let patience = UInt64(max(ClientLimits.keepAliveMillisecondsMin, time.milliseconds)) * 1_000_000
+        let now = monotonicNanoseconds()
+        let silence = now - min(now, connection.lastRead)
+        guard silence >= patience else { return after(patience - silence) { self.scheduleKeepAlive() } }
+        // Servers drop clients that ping without a call.
+        guard connection.openCalls > 0 else { return after(patience) { self.scheduleKeepAlive() } }
+        let before = connection.lastRead
+        connection.ping()
+        after(max(1_000_000, pool.options.keepAliveTimeout.nanoseconds)) {
+            guard !self.isOver, let connection = self.connection else { return }
+            if connection.lastRead > before { return self.scheduleKeepAlive() }
+            let reason = "keepalive ping failed to receive ACK within timeout"
+            self.over(reason)
+            connection.close(reason)
+        }
     }
 
-    private func probe() {
-        guard !isOver, let connection else { return }
-        guard !hasHeard, connection.openCalls > 0 else { return scheduleKeepAlive() }
-        pingsSent += 1
-        connection.ping()
-        keepAlive = pool.loop.scheduleTask(in: .milliseconds(Int64(max(1, pool.options.keepAliveTimeout.milliseconds)))) {
-            guard !self.isOver, let connection = self.connection else { return }
-            if connection.pingsAcknowledged >= self.pingsSent || self.hasHeard { return self.scheduleKeepAlive() }
-            self.over("keepalive ping failed to receive ACK within timeout")
-            connection.close()
-        }
+    private func after(_ nanoseconds: UInt64, _ body: @escaping @Sendable () -> Void) {
+        keepAlive = pool.loop.scheduleTask(in: .nanoseconds(Int64(min(nanoseconds, 1 << 60))), body)
     }
 }
 

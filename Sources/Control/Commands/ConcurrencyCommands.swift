@@ -28,7 +28,7 @@ extension ControlTool {
                 return true
             }
             do { try await waiting.value } catch let error as ClientError {
-                _ = try? await session.close()
+                _ = try? await session.close(timeout: self.timeout)
                 if error.code == .cancelled { throw CommandFailure("context canceled") }
                 throw failure(error)
             }
@@ -37,8 +37,8 @@ extension ControlTool {
                 let header = await mutex.header
                 let variables = ["ETCD_LOCK_KEY=\(String(decoding: key, as: UTF8.self))", "ETCD_LOCK_REV=\(header.revision)"]
                 let (status, reason) = await Processes.run(program, variables: variables)
-                _ = try? await mutex.unlock()
-                _ = try? await session.close()
+                _ = try? await mutex.unlock(timeout: self.timeout)
+                _ = try? await session.close(timeout: self.timeout)
                 guard status == 0 else { throw CommandFailure(reason, status: status.map { $0 > 0 ? $0 : Status.error } ?? Status.error) }
                 return
             }
@@ -48,8 +48,10 @@ extension ControlTool {
             invocation.console.flush()
             let isEnded = await first(signal, session)
             guard isEnded else { throw CommandFailure("session expired") }
-            _ = try? await mutex.unlock()
-            _ = try? await session.close()
+            try await giveBack(ttl.value) { () async throws(ClientError) in
+                try await mutex.unlock(timeout: self.timeout)
+                try await session.close(timeout: self.timeout)
+            }
         }
         return command
     }
@@ -80,7 +82,7 @@ extension ControlTool {
                 return true
             }
             do { try await campaign.value } catch let error as ClientError {
-                _ = try? await session.close()
+                _ = try? await session.close(timeout: self.timeout)
                 if error.code == .cancelled { throw CommandFailure("context canceled") }
                 throw failure(error)
             }
@@ -90,8 +92,10 @@ extension ControlTool {
             invocation.console.flush()
             let isEnded = await first(signal, session)
             guard isEnded else { throw CommandFailure("elect: session expired") }
-            _ = try? await election.resign()
-            _ = try? await session.close()
+            try await giveBack(60) { () async throws(ClientError) in
+                try await election.resign(timeout: self.timeout)
+                try await session.close(timeout: self.timeout)
+            }
         }
         return command
     }
@@ -115,6 +119,14 @@ extension ControlTool {
             printer.console.flush()
         }
         do { try await observer.value } catch let error as ClientError { throw failure(error) }
+    }
+}
+
+/// Ends what a lease holds. Where the server does not answer, the lease's end does it.
+private nonisolated(nonsending) func giveBack(_ ttl: Int64, _ body: nonisolated(nonsending) () async throws(ClientError) -> Void) async throws {
+    do throws(ClientError) { try await body() } catch {
+        Hints.show(error)
+        throw CommandFailure("\(text(error)); the server gives it back when the lease ends, after \(ttl)s at most")
     }
 }
 

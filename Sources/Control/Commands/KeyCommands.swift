@@ -147,14 +147,19 @@ extension ControlTool {
     func getCommand() -> Command {
         let command = Command("get [options] <key> [range_end]", "Gets the key or a range of keys")
         let flags = GetFlags(command.flags)
+        let output = command.flags.add(
+            "output", short: "o", "", "k8s: show stored Kubernetes objects decoded, as YAML or, with -w json, as JSON")
+        output.proposedValues = ["k8s"]
         command.runAsync = { [unowned self] invocation in
             let get = try flags.request(invocation.arguments)
             var printer = self.printer(invocation.console)
+            if output.isGiven { try Self.checkObjects(output.value, flags, printer.format) }
             let client = try await self.client(invocation.console)
             let answer = try await attempt {
                 if flags.isStream.value { return try await self.merged(get, client) }
                 return try await client.getAnswer(get, timeout: self.timeout)
             }
+            if output.isGiven { return try Self.showObjects(answer.message, printer, withKeys: !flags.valuesOnly.value) }
             if flags.countOnly.value, printer.format != .fields {
                 throw badArguments("--count-only is only for `--write-out=fields`")
             }
@@ -165,6 +170,26 @@ extension ControlTool {
             try printer.get(answer)
         }
         return command
+    }
+
+    /// Before anything is asked for.
+    private static func checkObjects(_ output: String, _ flags: GetFlags, _ format: Format) throws {
+        guard output == "k8s" else { throw CommandFailure("unknown output \(GoText.quoted(output)), there is k8s", status: Status.badFeature) }
+        guard !flags.keysOnly.value, !flags.countOnly.value else {
+            throw badArguments("`--output` shows values, which `--keys-only` and `--count-only` leave out")
+        }
+        guard format == .simple || format == .json else {
+            throw CommandFailure("`--output=k8s` is for `--write-out` simple and json, not \(format.rawValue)", status: Status.badFeature)
+        }
+    }
+
+    private static func showObjects(_ response: GetResponse, _ printer: Printer, withKeys: Bool) throws {
+        let view = ObjectView()
+        let damaged = printer.format == .json
+            ? view.showJSON(response, printer) : view.showYAML(response.kvs, printer.console, withKeys: withKeys)
+        guard damaged.isEmpty else {
+            throw CommandFailure("damaged: \(damaged.joined(separator: " ")); `martlet-decoder` says more of such values")
+        }
     }
 
     /// The parts of a streamed answer, as one.
@@ -235,9 +260,7 @@ extension ControlTool {
             case .failure(let error): throw CommandFailure(error.description)
             }
             let client = try await self.client(invocation.console)
-            // Waiting for the disk may take long.
-            let limit: Duration? = physical.value ? nil : self.timeout
-            _ = try await attempt { try await client.compact(to: revision, waitsForDisk: physical.value, timeout: limit) }
+            _ = try await attempt { try await client.compact(to: revision, waitsForDisk: physical.value, timeout: self.timeout) }
             invocation.console.print("compacted revision \(revision)")
         }
         return command

@@ -43,27 +43,38 @@ extension ControlTool {
             let from = Array(prefix.value.utf8)
             let to = noPrefix.value ? [] : destinationPrefix.value.isEmpty ? from : Array(destinationPrefix.value.utf8)
             let mirror = Mirror(source, destination, from, to, max(1, operations.value))
-            Self.tellProgress(mirror, invocation.console)
-            try await attempt { try await mirror.run(from: revision.value) }
+            let telling = Self.tellProgress(mirror, invocation.console)
+            do { try await mirror.run(from: revision.value) } catch let error as ClientError {
+                telling.cancel()
+                await telling.value
+                throw failure(error)
+            }
             throw CommandFailure("the mirror has ended")
         }
         return command
     }
 
-    /// The number of copied keys, every thirty seconds; for people all the time.
-    private static func tellProgress(_ mirror: Mirror, _ console: Console) {
-        let isLive = console.isTerminal(.error)
-        Task {
+    /// The number of copied keys, every thirty seconds; for people how it goes, all the time.
+    private static func tellProgress(_ mirror: Mirror, _ console: Console) -> Task<Void, Never> {
+        let line = StatusLine(isShown: console.isTerminal(.error))
+        return Task {
+            let clock = ContinuousClock()
+            let start = clock.now
             var ticks = 0
+            defer { line.clear() }
             while true {
-                try await Task.sleep(for: .seconds(1))
+                do { try await Task.sleep(for: .milliseconds(200)) } catch { return }
                 ticks += 1
-                if ticks % 30 == 0 {
-                    let line = "\(mirror.copied)\n"
-                    _ = line.withCString { write(STDOUT_FILENO, $0, strlen($0)) }
-                } else if isLive {
-                    let line = "\r\u{1b}[K\(mirror.copied) keys copied, at revision \(mirror.revision)\r"
-                    _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+                if ticks % 150 == 0 {
+                    line.clear()
+                    let count = "\(mirror.copied)\n"
+                    _ = count.withCString { write(STDOUT_FILENO, $0, strlen($0)) }
+                }
+                let (copied, total) = (mirror.copied, mirror.total)
+                if copied < total {
+                    line.show(Progress.text("mirror", UInt64(copied), UInt64(total), seconds: (clock.now - start) / .seconds(1), inBytes: false))
+                } else if mirror.isFollowing {
+                    line.show("mirror: \(copied) keys copied, at revision \(mirror.revision)")
                 }
             }
         }
@@ -79,6 +90,8 @@ final class Mirror: Sendable {
     private let operationsMax: Int
     private let count = Atomic<Int>(0)
     private let reached = Atomic<Int64>(0)
+    private let wanted = Atomic<Int>(0)
+    private let follows = Atomic<Bool>(false)
 
     init(_ source: Client, _ destination: Client, _ prefix: [UInt8], _ newPrefix: [UInt8], _ operationsMax: Int) {
         self.source = source
@@ -90,20 +103,28 @@ final class Mirror: Sendable {
 
     var copied: Int { count.load(ordering: .relaxed) }
     var revision: Int64 { reached.load(ordering: .relaxed) }
+    /// Keys that there were at the beginning.
+    var total: Int { wanted.load(ordering: .relaxed) }
+    /// Everything that there was is copied.
+    var isFollowing: Bool { follows.load(ordering: .relaxed) }
 
     func run(from start: Int64) async throws(ClientError) {
         var next = start
         if start <= 1 {
             for try await page in source.pages(Get(.prefix(prefix))) {
-                next = max(next, page.header.revision + 1)
+                // All pages show the first one's revision; the headers of later ones say how far the store is by then.
+                if next == start {
+                    next = page.header.revision + 1
+                    wanted.store(Int(page.count), ordering: .relaxed)
+                    reached.store(page.header.revision, ordering: .relaxed)
+                }
                 for kv in page.kvs {
                     _ = try await destination.put(Put(renamed(kv.key), kv.value))
                     count.add(1, ordering: .relaxed)
                 }
-                reached.store(page.header.revision, ordering: .relaxed)
             }
-            // Pages are of the first one's revision.
         }
+        follows.store(true, ordering: .relaxed)
         var watch = Watch(.prefix(prefix))
         watch.startRevision = next
         for try await response in await source.watch(watch) { try await apply(response.events) }
@@ -123,7 +144,7 @@ final class Mirror: Sendable {
             batch.append(event.kind == .put ? .put(Put(key, event.kv.value)) : .delete(Delete(.key(key))))
         }
         try await commit(batch)
-        reached.store(last, ordering: .relaxed)
+        if last > 0 { reached.store(last, ordering: .relaxed) }
     }
 
     private func commit(_ operations: [Operation]) async throws(ClientError) {

@@ -2,6 +2,7 @@
 
 import Client
 import CommandLineTools
+import Synchronization
 import Wire
 
 #if canImport(Glibc)
@@ -39,80 +40,134 @@ enum SnapshotFile {
     static func save(
         _ client: Client, _ endpoint: String, _ path: String, limit: Duration?, _ console: Console
     ) async throws -> String {
-        func failure(_ text: String) -> CommandFailure { CommandFailure(text, status: Status.interrupted) }
-        let part = path + ".part"
-        let descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure("could not open \(part) (open \(part): \(reason()))") }
-        var isWhole = false
-        defer {
-            if !isWhole {
-                close(descriptor)
-                unlink(part)
-            }
-        }
         let clock = ContinuousClock()
         let start = clock.now
-        log("created temporary db file", [("path", part)])
-        let progress = Progress(console, "snapshot")
-        var size: UInt64 = 0
+        let file = try PartFile(path)
+        log("created temporary db file", [("path", file.part)])
+        let progress = Progress(console, "snapshot", inBytes: true)
         var version = ""
-        do {
-            let snapshot = try await client.snapshot()
-            let timer = limit.map { limit in
-                Task {
-                    try await Task.sleep(for: limit)
-                    snapshot.cancel()
-                }
-            }
-            defer { timer?.cancel() }
+        let snapshot = try await attempt(status: Status.interrupted) { try await client.snapshot() }
+        let ending = Ending(limit) { snapshot.cancel() }
+        defer { ending.done() }
+        do throws(ClientError) {
             log("opened snapshot stream; downloading", [], logger: "client")
             log("fetching snapshot", [("endpoint", endpoint)])
             for try await piece in snapshot {
                 if !piece.version.isEmpty { version = piece.version }
-                try write(piece.blob, descriptor, part)
-                size += UInt64(piece.blob.count)
-                progress.show(size, of: size + piece.remainingBytes)
+                if let problem = file.write(piece.blob) { throw ClientError(.aborted, problem) }
+                progress.show(file.size, of: file.size + piece.remainingBytes)
             }
             progress.end()
             log("completed snapshot read; closing", [], logger: "client")
-        } catch let error as ClientError {
+        } catch {
             progress.end()
-            let isLate = error.code == .cancelled && limit != nil
+            switch ending.cause {
+            case .some(.limit): throw failure("context deadline exceeded")
+            // As if it had not been caught, but for the file.
+            case .some(.signal(let number)): throw CommandFailure("interrupted, nothing was saved", status: 128 + number)
+            case .none: break
+            }
             Hints.show(error)
-            throw failure(isLate ? "context deadline exceeded" : text(error))
+            throw failure(error.code == .aborted ? error.message : text(error))
         }
-        guard size % 512 == 32 else { throw failure("sha256 checksum not found [bytes: \(size)]") }
-        guard fsync(descriptor) == 0 else { throw failure("could not sync \(part) (\(reason()))") }
-        guard close(descriptor) == 0 else { throw failure("could not close \(part) (\(reason()))") }
-        isWhole = true
+        try file.keep()
         log(
             "fetched snapshot",
-            [("endpoint", endpoint), ("size", GoText.bytes(size)), ("took", GoText.text(clock.now - start)), ("etcd-version", version)])
-        guard rename(part, path) == 0 else {
-            let text = reason()
-            unlink(part)
-            throw failure("could not rename \(part) to \(path) (\(text))")
-        }
-        syncDirectory(of: path)
+            [("endpoint", endpoint), ("size", GoText.bytes(file.size)), ("took", GoText.text(clock.now - start)), ("etcd-version", version)])
+        try file.rename()
         log("saved", [("path", path)])
         return version
     }
 
-    private static func write(_ bytes: [UInt8], _ descriptor: Int32, _ path: String) throws {
-        try bytes.withUnsafeBytes { view in
+    fileprivate static func failure(_ text: String) -> CommandFailure { CommandFailure(text, status: Status.interrupted) }
+
+    private static func log(_ message: String, _ fields: [(String, String)], logger: String = "snapshot") {
+        // A bar says it better to people.
+        if isatty(STDERR_FILENO) == 0 { Diagnostics.log("info", logger, message, fields) }
+    }
+}
+
+/// What may end a snapshot early: the limit of the command, a signal.
+private final class Ending: Sendable {
+    enum Cause: Sendable { case limit, signal(Int32) }
+
+    private let told = Mutex<Cause?>(nil)
+    private let tasks: [Task<Void, Never>]
+
+    init(_ limit: Duration?, cancel: @escaping @Sendable () -> Void) {
+        Signals.catchTermination()
+        let (causes, feed) = AsyncStream.makeStream(of: Cause.self)
+        var tasks = [Task { _ = feed.yield(.signal(await Signals.wait())) }]
+        if let limit {
+            tasks.append(
+                Task {
+                    do { try await Task.sleep(for: limit) } catch { return }
+                    feed.yield(.limit)
+                })
+        }
+        self.tasks = tasks
+        Task { [weak self] in
+            for await cause in causes {
+                self?.told.withLock { $0 = $0 ?? cause }
+                cancel()
+            }
+        }
+    }
+
+    var cause: Cause? { told.withLock { $0 } }
+
+    func done() { for task in tasks { task.cancel() } }
+}
+
+/// A file that is written beside its name, and removed again unless it was renamed.
+private final class PartFile {
+    let part: String
+    private let path: String
+    private var descriptor: Int32
+    private var isRenamed = false
+    private(set) var size: UInt64 = 0
+
+    init(_ path: String) throws {
+        self.path = path
+        part = path + ".part"
+        descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw SnapshotFile.failure("could not open \(part) (open \(part): \(Self.reason()))") }
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+        if !isRenamed { unlink(part) }
+    }
+
+    /// What is wrong, if something is.
+    func write(_ bytes: [UInt8]) -> String? {
+        bytes.withUnsafeBytes { view in
             var rest = view[...]
             while !rest.isEmpty {
                 let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if count < 0 {
                     if errno == EINTR { continue }
-                    throw CommandFailure("write \(path): \(reason())", status: Status.interrupted)
+                    return "write \(part): \(Self.reason())"
                 }
                 rest = rest.dropFirst(count)
+                size += UInt64(count)
             }
+            return nil
         }
     }
 
-    private static func syncDirectory(of path: String) {
+    /// Checks that it is whole, and that the disk has it.
+    func keep() throws {
+        guard size % 512 == 32 else { throw SnapshotFile.failure("sha256 checksum not found [bytes: \(size)]") }
+        guard fsync(descriptor) == 0 else { throw SnapshotFile.failure("could not sync \(part) (\(Self.reason()))") }
+        let result = close(descriptor)
+        descriptor = -1
+        guard result == 0 else { throw SnapshotFile.failure("could not close \(part) (\(Self.reason()))") }
+    }
+
+    func rename() throws {
+        guard Glibc.rename(part, path) == 0 else { throw SnapshotFile.failure("could not rename \(part) to \(path) (\(Self.reason()))") }
+        isRenamed = true
         let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
@@ -120,41 +175,5 @@ enum SnapshotFile {
         close(descriptor)
     }
 
-    private static func log(_ message: String, _ fields: [(String, String)], logger: String = "snapshot") {
-        // A bar says it better to people.
-        if isatty(STDERR_FILENO) == 0 { Diagnostics.log("info", logger, message, fields) }
-    }
-
     private static func reason() -> String { String(cString: strerror(errno)).lowercased() }
-}
-
-/// A bar on standard error for people; nothing otherwise.
-final class Progress {
-    private let isShown: Bool
-    private let what: String
-    private let clock = ContinuousClock()
-    private let start: ContinuousClock.Instant
-    private var last: ContinuousClock.Instant
-
-    init(_ console: Console, _ what: String) {
-        isShown = console.isTerminal(.error)
-        self.what = what
-        start = clock.now
-        last = start - .seconds(1)
-    }
-
-    func show(_ done: UInt64, of total: UInt64) {
-        guard isShown, clock.now - last >= .milliseconds(100) || done == total else { return }
-        last = clock.now
-        let share = total == 0 ? 1 : Double(done) / Double(total)
-        let filled = Int(share * 30)
-        let seconds = (last - start) / .seconds(1)
-        let speed = seconds > 0 ? GoText.bytes(UInt64(Double(done) / seconds)) : "0 B"
-        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
-        print("\r\(what) [\(bar)] \(Int(share * 100))% \(GoText.bytes(done)) of \(GoText.bytes(total)), \(speed)/s ")
-    }
-
-    func end() { if isShown { print("\r\u{1b}[K") } }
-
-    private func print(_ text: String) { _ = text.withCString { Glibc.write(STDERR_FILENO, $0, strlen($0)) } }
 }

@@ -3,31 +3,57 @@
 /// One scrape.
 struct Metrics: Sendable {
     struct Sample: Sendable {
-        let name: String
-        /// As in the text: `grpc_code="OK",grpc_method="Range"`.
         let labels: [String: String]
         let value: Double
     }
 
-    let samples: [Sample]
+    /// By name.
+    let samples: [String: [Sample]]
 
     /// The sum over all labels; nil when there is no such metric.
     func value(_ name: String, where matches: ([String: String]) -> Bool = { _ in true }) -> Double? {
-        let found = samples.filter { $0.name == name && matches($0.labels) }
+        let found = (samples[name] ?? []).filter { matches($0.labels) }
         return found.isEmpty ? nil : found.reduce(0) { $0 + $1.value }
     }
 
     init(text: String) {
-        samples = text.split(separator: "\n").compactMap { line in
-            guard line.first != "#", let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else { return nil }
-            let head = line[..<space]
-            guard let brace = head.firstIndex(of: "{") else { return Sample(name: String(head), labels: [:], value: value) }
-            var labels: [String: String] = [:]
-            for part in head[head.index(after: brace)...].dropLast().split(separator: ",") {
-                guard let equals = part.firstIndex(of: "=") else { continue }
-                labels[String(part[..<equals])] = String(part[part.index(after: equals)...].dropFirst().dropLast())
+        var samples: [String: [Sample]] = [:]
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) where line.first != UInt8(ascii: "#") {
+            guard let space = line.lastIndex(of: UInt8(ascii: " ")), let value = Double(Substring(line[line.index(after: space)...])) else { continue }
+            let head = Substring(line[..<space])
+            guard let brace = head.firstIndex(of: "{") else {
+                samples[String(head), default: []].append(Sample(labels: [:], value: value))
+                continue
             }
-            return Sample(name: String(head[..<brace]), labels: labels, value: value)
+            samples[String(head[..<brace]), default: []].append(Sample(labels: Self.labels(head[head.index(after: brace)...]), value: value))
         }
+        self.samples = samples
+    }
+
+    /// `grpc_code="OK",user_agent="a, \"b\""}`
+    private static func labels(_ text: Substring) -> [String: String] {
+        var labels: [String: String] = [:]
+        var rest = text.utf8
+        while let equals = rest.firstIndex(of: UInt8(ascii: "=")) {
+            let name = String(Substring(rest[..<equals]))
+            rest = rest[equals...].dropFirst(2)
+            var value: [UInt8] = []
+            var isEscaped = false
+            while let byte = rest.popFirst() {
+                if isEscaped {
+                    value.append(byte == UInt8(ascii: "n") ? UInt8(ascii: "\n") : byte)
+                    isEscaped = false
+                } else if byte == UInt8(ascii: "\\") {
+                    isEscaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    break
+                } else {
+                    value.append(byte)
+                }
+            }
+            labels[name] = String(decoding: value, as: UTF8.self)
+            if rest.first == UInt8(ascii: ",") { rest.removeFirst() }
+        }
+        return labels
     }
 }

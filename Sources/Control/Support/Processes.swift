@@ -52,13 +52,18 @@ enum Signals {
         signal(SIGTERM, handler)
     }
 
-    /// Returns when one came.
-    static func wait() async {
+    /// Returns its number when one came. The next one ends the process as usual: cleaning up may hang.
+    @discardableResult
+    static func wait() async -> Int32 {
         let descriptor = pipeEnds[0]
-        _ = try? await NIOThreadPool.singleton.runIfActive {
+        let number = try? await NIOThreadPool.singleton.runIfActive {
             var byte: UInt8 = 0
             while read(descriptor, &byte, 1) < 0, errno == EINTR {}
+            signal(SIGINT, SIG_DFL)
+            signal(SIGTERM, SIG_DFL)
+            return Int32(byte)
         }
+        return number ?? SIGTERM
     }
 }
 

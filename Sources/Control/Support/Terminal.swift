@@ -9,8 +9,6 @@ import Glibc
 enum Terminal {
     /// Asks without echo. From a pipe a line is read. Nil at the end of input.
     static func password(_ prompt: String, _ console: Console) -> String? {
-        console.write(prompt)
-        console.flush()
         var settings = termios()
         let isTerminal = tcgetattr(STDIN_FILENO, &settings) == 0
         if isTerminal {
@@ -18,6 +16,9 @@ enum Terminal {
             silent.c_lflag &= ~tcflag_t(ECHO)
             tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent)
         }
+        // Only now: who types at once is not shown either.
+        console.write(prompt)
+        console.flush()
         let line = readLine()
         if isTerminal {
             tcsetattr(STDIN_FILENO, TCSAFLUSH, &settings)

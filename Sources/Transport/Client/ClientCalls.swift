@@ -291,6 +291,7 @@ extension ClientConnection {
     func onGoaway(_ error: UInt32) {
         isGoingAway = true
         goawayError = error
+        observer?.goingAway()
     }
 
     // MARK: Ending
@@ -333,7 +334,7 @@ extension ClientConnection {
             return CallError(code, slots[position].statusText.map { PercentEncoding.decode(headerBytes($0)) } ?? "")
         }
         if let failure = slots[position].failure { return failure }
-        guard let error else { return CallError(.unavailable, "the connection is closed") }
+        guard let error else { return CallError(.unavailable, closeReason) }
         switch nghttp2_error_code(error) {
         case NGHTTP2_REFUSED_STREAM: return CallError(.unavailable, Self.refusedMessage)
         case NGHTTP2_CANCEL: return CallError(.cancelled, "the stream was reset: CANCEL")

@@ -45,6 +45,10 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     var ungranted: [Int32: Int] = [:]
     /// Pings acknowledged by the server.
     public internal(set) var pingsAcknowledged = 0
+    /// When bytes last came, in monotonic nanoseconds; at first when the connection was made.
+    @exclusivity(unchecked) public private(set) var lastRead = monotonicNanoseconds()
+    /// What calls in progress are told when the connection closes.
+    private(set) var closeReason = "the connection is closed"
 
     init(eventLoop: any EventLoop, authority: String, configuration: ClientConfiguration, observer: any ClientObserver) {
         self.eventLoop = eventLoop
@@ -135,6 +139,7 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
         guard session != nil else { return }
+        lastRead = monotonicNanoseconds()
         depth += 1
         isInSession = true
         let used = buffer.withUnsafeReadableBytes {
@@ -237,9 +242,10 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
         observer?.closed()
     }
 
-    /// Says goodbye and closes. Calls in progress end as unavailable.
-    public func close() {
+    /// Says goodbye and closes. Calls in progress end as unavailable, with the reason if there is one.
+    public func close(_ reason: String? = nil) {
         guard let context, session != nil else { return }
+        if let reason { closeReason = reason }
         nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, NGHTTP2_NO_ERROR.rawValue, nil, 0)
         batch {}
         context.close(promise: nil)

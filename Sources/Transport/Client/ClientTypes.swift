@@ -64,6 +64,8 @@ public protocol ClientObserver: AnyObject {
     func writable(_ call: ClientCall, tag: UInt64)
     /// The server's SETTINGS are here: it speaks HTTP/2.
     func ready()
+    /// The server takes no more calls here; those in progress go on.
+    func goingAway()
     /// The connection is gone. Every call was finished before.
     func closed()
 }
@@ -71,6 +73,7 @@ public protocol ClientObserver: AnyObject {
 extension ClientObserver {
     public func writable(_ call: ClientCall, tag: UInt64) {}
     public func ready() {}
+    public func goingAway() {}
     public func closed() {}
 }
 

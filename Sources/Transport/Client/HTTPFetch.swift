@@ -7,6 +7,13 @@ import NIOPosix
 /// Why there is no body.
 public struct HTTPFetchError: Error, Sendable, CustomStringConvertible {
     public let description: String
+    /// Of an answer that is not 200.
+    public let status: UInt?
+
+    init(description: String, status: UInt? = nil) {
+        self.description = description
+        self.status = status
+    }
 }
 
 public enum HTTPFetch {
@@ -70,7 +77,7 @@ private final class BodyCollector: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            if head.status != .ok { fail(context, "HTTP status \(head.status.code)") }
+            if head.status != .ok { fail(context, "HTTP status \(head.status.code)", status: head.status.code) }
         case .body(let part):
             guard body.count + part.readableBytes <= bytesMax else { return fail(context, "an answer of more than \(bytesMax) bytes") }
             body += part.readableBytesView
@@ -78,8 +85,8 @@ private final class BodyCollector: ChannelInboundHandler {
         }
     }
 
-    private func fail(_ context: ChannelHandlerContext, _ text: String) {
-        promise.fail(HTTPFetchError(description: text))
+    private func fail(_ context: ChannelHandlerContext, _ text: String, status: UInt? = nil) {
+        promise.fail(HTTPFetchError(description: text, status: status))
         context.close(promise: nil)
     }
 

@@ -19,6 +19,9 @@ from harness import api, peers
 from harness.case import Case, run
 from harness.client import Client
 from harness.server import Server, free_port
+from suites.ctlbeyond import Beyond, Discovery  # noqa: F401 - parts of this suite
+from suites.ctlterminal import OnTerminal  # noqa: F401
+from suites.ctltrouble import Trouble  # noqa: F401
 from suites.etcdctl import Pair, SideBySide, normalise
 from suites.tls import SecureServer, certificates
 
