@@ -1,5 +1,7 @@
 // What `top` shows, as lines of text.
 
+import CommandLineTools
+
 /// Puts the parts together.
 struct TopScreen {
     enum Part: String, CaseIterable {
