@@ -59,14 +59,24 @@ public struct WALScanner {
         guard !files.isEmpty else { throw StorageError(.recover, directory, .refused("there is no log")) }
     }
 
-    /// Leaves out what lies before a gap in the sequence, and files that only hold entries up to `index`.
+    /// Leaves out what lies before a gap in the sequence, as an opening does: those files were released, and a power loss has
+    /// brought them back.
+    ///
+    /// - Returns: the files left out.
+    @discardableResult
+    public mutating func dropReleased() -> [LogFile] {
+        var first = files.count - 1
+        while first > 0, files[first - 1].sequence + 1 == files[first].sequence { first -= 1 }
+        defer { files.removeFirst(first) }
+        return Array(files[..<first])
+    }
+
+    /// Leaves out files that only hold entries up to `index`.
     ///
     /// - Throws: if no file holds the entry behind it.
     public mutating func begin(behind index: LogIndex, _ directory: String) throws(StorageError) {
-        var first = files.count - 1
-        while first > 0, files[first - 1].sequence + 1 == files[first].sequence { first -= 1 }
-        guard let start = files.lastIndex(where: { $0.index <= index }), start >= first else {
-            throw StorageError(.recover, directory, .refused("no file holds the entry behind \(index); the log begins with entry \(files[first].index)"))
+        guard let start = files.lastIndex(where: { $0.index <= index }) else {
+            throw StorageError(.recover, directory, .refused("no file holds the entry behind \(index); the log begins with entry \(files[0].index)"))
         }
         files.removeFirst(start)
     }

@@ -28,7 +28,13 @@ private struct Defragmentation {
     /// As long as it takes, as etcdutl has it.
     let patience: LockPatience
 
+    private let log: LogLines
+    private let clock = ContinuousClock()
+    private let start: ContinuousClock.Instant
+
     init(_ directory: String, _ console: Console) {
+        log = LogLines(console: console)
+        start = clock.now
         paths = MemberPaths(directory)
         patience = LockPatience(limit: .zero, console: console)
     }
@@ -41,7 +47,26 @@ private struct Defragmentation {
 
     private func copy() throws {
         let database = try DatabaseFile(paths.database, isShared: false, patience, notice: notice(paths.database))
+        let before = database.bolt.meta.size
+        begin(paths.database, before)
         try DatabaseReplacement.replace(database, DatabaseChanges(), in: paths, patience.console, "defragmenting")
+        end(paths.database, before, try BoltFile(opening: paths.database, in: PosixFileSystem()).meta.size)
+    }
+
+    // In the words of etcd's log, which scripts look for.
+
+    private func begin(_ path: String, _ size: UInt64) { log.info("defragmenting", [("path", .text(path))] + sizes(size)) }
+
+    private func end(_ path: String, _ before: UInt64, _ after: UInt64) {
+        let took = GoText.text(clock.now - start)
+        let difference = Int64(clamping: after) - Int64(clamping: before)
+        log.info(
+            "finished defragmenting directory",
+            [("path", .text(path)), ("current-db-size-bytes-diff", .number(difference))] + sizes(after) + [("took", .text(took))])
+    }
+
+    private func sizes(_ bytes: UInt64) -> [(String, LogValue)] {
+        [("current-db-size-bytes", .count(bytes)), ("current-db-size", .text(GoText.bytes(bytes)))]
     }
 
     /// Garbage collection, as the running server does it.
@@ -49,6 +74,8 @@ private struct Defragmentation {
         let store = try MemberPaths.openStore(paths.store, in: PosixFileSystem(), patience, notice: notice(paths.store))
         defer { store.close() }
         let ended = Ended()
+        let before = UInt64(store.size)
+        begin(paths.store, before)
         let maintenance = StoreMaintenance(store: store) { report in
             if case .failed(let error) = report { ended.end(error) }
             if case .damaged(let error) = report { ended.end(error) }
@@ -58,6 +85,7 @@ private struct Defragmentation {
         let error = ended.wait()
         maintenance.stop()
         if let error { throw error }
+        end(paths.store, before, UInt64(store.size))
     }
 }
 

@@ -130,8 +130,8 @@ extension UtilityTool {
                 for name in try database.bolt.root.bucketNames() {
                     let text = String(decoding: name, as: UTF8.self)
                     hash.beginBucket(text)
-                    try database.bolt.root.bucket(text)?.forEach { key, value, _ in
-                        hash.add(key, value)
+                    try database.bolt.root.bucket(text)?.forEach { key, value, isBucket in
+                        hash.add(key, isBucket ? UnsafeRawBufferPointer(start: nil, count: 0) : value)
                         progress.add(key.count + value.count)
                     }
                     hash.endBucket()

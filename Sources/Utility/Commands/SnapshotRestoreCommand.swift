@@ -71,7 +71,16 @@ struct SnapshotRestore {
         if bump > 0 { try skipRevisions(database, &changes) }
         _ = try database.keys()
         try new.begin()
+        log.info("Trimming membership information from the backend...")
         try DatabaseCopy(source: database.bolt, changes: changes).write(to: new.member + "/snap/db", log.console, "restoring")
+        for member in members.members {
+            log.info(
+                "added member",
+                [
+                    ("cluster-id", .text(members.clusterID.description)), ("local-member-id", .text("0")), ("added-peer-id", .text(member.id.description)),
+                    ("added-peer-peer-urls", .list(member.peerURLs)), ("added-peer-is-learner", .flag(false)),
+                ])
+        }
         var files = MemberFiles(
             metadata: WALMetadata(memberID: members.own.id, clusterID: members.clusterID), members: members.members,
             point: SnapshotMetadata(index: count, term: 1, configuration: ConfigurationState(voters: members.members.map(\.id))))

@@ -34,7 +34,8 @@ struct DatabaseStatus {
             guard root.isBucket else { throw CommandFailure("cannot get hash of bucket \(String(decoding: name, as: UTF8.self))") }
             hash = name.withUnsafeBytes { CRC32C.update(hash, $0) }
             let isKeys = name.elementsEqual(BackendKeys.keyBucket.utf8)
-            try root.subBucket().forEach { key, value, _ in
+            try root.subBucket().forEach { key, stored, isBucket in
+                let value = isBucket ? UnsafeRawBufferPointer(start: nil, count: 0) : stored
                 hash = CRC32C.update(CRC32C.update(hash, key), value)
                 progress.add(key.count + value.count)
                 guard isKeys, let revision = RevisionKey(key) else { return }

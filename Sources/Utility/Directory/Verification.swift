@@ -183,10 +183,8 @@ final class Verification {
     func log(_ directory: String) throws {
         var part = VerifiedPart("write-ahead log", directory)
         defer { parts.append(part) }
-        guard let scanner = part.attempt({ _ in try WALScanner(directory, in: system) }) else { return }
-        for (file, next) in zip(scanner.files, scanner.files.dropFirst()) where file.sequence + 1 != next.sequence {
-            part.problem("files are missing between \(file.path) and \(next.path)")
-        }
+        guard var scanner = part.attempt({ _ in try WALScanner(directory, in: system) }) else { return }
+        for file in scanner.dropReleased() { part.notes.append("\(file.path) lies before a gap in the sequence: it is taken for one that was released") }
         let progress = Progress(patience.console, "verifying", total: scanner.files.reduce(0) { sum, file in sum + ((try? system.open(file.path, .readOnly).size()) ?? 0) })
         var metadata: WALMetadata?
         var state = HardState()
@@ -216,7 +214,7 @@ final class Verification {
         case .damaged(let path, let offset, let text):
             part.problem("\(path), offset \(offset): \(text)")
             part.advice.append(
-                range.map { "entries \($0.first)…\($0.last) stand before the damage: martlet-decoder cannot show them, dump-logs --raw can" }
+                range.map { "entries \($0.first)…\($0.last) stand before the damage; dump-logs --raw lists them" }
                     ?? "no entry stands before the damage")
         case .torn(let path, let offset, let text):
             part.notes.append("\(path), offset \(offset): \(text); a power loss leaves such an end, and a start cuts it off")
@@ -243,7 +241,7 @@ final class Verification {
             part.attempt { _ in _ = try SnapFile.read(directory + "/" + name, in: system) }
         }
         part.facts.append("\(names.count) files")
-        if !part.isGood { part.advice.append("etcd takes an older one in place of a damaged one; martlet does not need them since etcd 3.5") }
+        if !part.isGood { part.advice.append("etcd takes an older file in place of a damaged one, and martlet starts without them on what etcd 3.5 and later wrote") }
     }
 
     // MARK: Together

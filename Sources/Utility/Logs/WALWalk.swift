@@ -22,6 +22,7 @@ struct WALWalk {
     /// - Throws: `StorageError` or `CommandFailure` if the log is damaged; a torn end is none.
     init(_ directory: String, behind start: LogIndex? = nil) throws {
         var scanner = try WALScanner(directory, in: PosixFileSystem())
+        scanner.dropReleased()
         snapshot = try Self.lastSnapshot(scanner)
         self.start = start ?? snapshot.index
         try scanner.begin(behind: self.start, directory)

@@ -11,6 +11,8 @@ enum LogValue {
     case text(String)
     case number(Int64)
     case count(UInt64)
+    case flag(Bool)
+    case list([String])
 }
 
 struct LogLines {
@@ -31,6 +33,8 @@ struct LogLines {
             case .text(let text): sink.json(text)
             case .number(let number): sink.append(String(number))
             case .count(let number): sink.append(String(number))
+            case .flag(let flag): sink.append(flag ? "true" as StaticString : "false")
+            case .list(let texts): sink.json(texts)
             }
         }
         sink.append(fields.isEmpty ? "\n" as StaticString : "}\n")

@@ -18,9 +18,13 @@ def fnv(data):
 
 
 class File:
-    """A whole file in memory; `buckets()` is its content. Everything wrong is an AssertionError."""
+    """A whole file in memory; `buckets()` is its content. Everything wrong is an AssertionError.
 
-    def __init__(self, data):
+    A copy that bbolt itself has made while it was in use, such as etcd's snapshots, has the newer meta page first, whatever its
+    number is.
+    """
+
+    def __init__(self, data, is_copy=False):
         self.data = data
         metas = []
         for number in (0, 1):
@@ -30,7 +34,7 @@ class File:
             magic, version, size, _, root, sequence, freelist, high, txid, checksum = struct.unpack_from("<IIIIQQQQQQ", page, 16)
             assert (magic, version, size) == (0xED0CDAED, 2, 4096)
             assert checksum == fnv(page[16:72]), f"checksum of meta page {number}"
-            assert txid % 2 == number, f"transaction {txid} on meta page {number}"
+            assert is_copy or txid % 2 == number, f"transaction {txid} on meta page {number}"
             metas.append((txid, root, sequence, freelist, high))
         assert abs(metas[0][0] - metas[1][0]) == 1
         self.txid, self.root, self.sequence, self.freelist, self.high = max(metas)
