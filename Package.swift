@@ -13,11 +13,13 @@ let package = Package(
         .library(name: "Client", targets: ["Client"]),
         .executable(name: "martlet-decoder", targets: ["martlet-decoder"]),
         .executable(name: "martletutl", targets: ["martletutl"]),
+        .executable(name: "martlet-bench", targets: ["martlet-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
     ],
     targets: [
         // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2, zlib and libyaml.
@@ -95,6 +97,19 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
         .executableTarget(name: "martletctl", dependencies: ["Control"]),
 
+        // The load generator; its connections are the transport's, on one event loop.
+        .target(
+            name: "Bench",
+            dependencies: [
+                "Wire", "Storage", "KeySpace", "Transport", "Client", "CommandLineTools", "CShims",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            // A command is one task, whose parts stay on its thread.
+            swiftSettings: [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]),
+        .executableTarget(name: "martlet-bench", dependencies: ["Bench"]),
+
         // Measures the decoder: scripts/bench-decoder.
         .executableTarget(name: "decoder-benchmark", dependencies: ["Decoder", "Wire"], path: "Sources/DecoderBenchmark"),
         // What stores keep, read from their files.
@@ -120,6 +135,7 @@ let package = Package(
         .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"], exclude: ["Auth/Samples"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "CommandLineTools", "Client", "Decoder", "Wire"]),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "CommandLineTools", "Wire"]),
         .testTarget(name: "ArchiveTests", dependencies: ["Archive", "Storage", "StorageSimulation", "Wire"]),
         .testTarget(
             name: "DecoderCommandsTests", dependencies: ["DecoderCommands", "CommandLineTools", "Archive", "Storage", "StorageSimulation", "Wire"]),

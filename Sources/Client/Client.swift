@@ -65,8 +65,8 @@ public final class Client: Sendable {
 
     // MARK: Calls
 
-    /// The token to send: the user's, or the ready one.
-    func token() async throws(ClientError) -> String? {
+    /// The token that calls carry: the user's, or the ready one; nil where there is none. For calls that are made by other means.
+    public func token() async throws(ClientError) -> String? {
         guard let tokens else { return options.token }
         return try await tokens.current()
     }

@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 #: Quick and basic ones first: what fails there explains what fails later.
-ORDER = ["launch", "configfile", "http", "observability", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "logging", "tracing", "hostile", "etcdctl", "ctl", "library",
+ORDER = ["launch", "configfile", "http", "observability", "kv", "txn", "watch", "lease", "claims", "maintenance", "members", "transport", "gateway", "tls", "logging", "tracing", "hostile", "etcdctl", "ctl", "bench", "library",
          "auth", "tokens", "decoder", "allocations", "differential", "histories", "crash", "replay", "snapshot", "utl", "disk", "kubernetes"]
 
 #: What these prove may break once in a thousand runs: a failure of theirs stands, however a second run ends.

@@ -12,13 +12,17 @@ public final class ClientMethod: @unchecked Sendable {
     let fields: UnsafeMutableBufferPointer<nghttp2_nv>
     private let bytes: UnsafeMutableBufferPointer<UInt8>
 
-    /// - Parameter isSecure: the connections speak TLS.
-    public init(path: String, authority: String, userAgent: String = "martlet", isSecure: Bool = false) {
+    /// - Parameters:
+    ///   - isSecure: the connections speak TLS.
+    ///   - metadata: what every call carries besides.
+    public init(
+        path: String, authority: String, userAgent: String = "martlet", isSecure: Bool = false, metadata: [(String, String)] = []
+    ) {
         self.path = path
         let texts = [
             (":method", "POST"), (":scheme", isSecure ? "https" : "http"), (":path", path), (":authority", authority),
             ("content-type", "application/grpc"), ("user-agent", userAgent), ("te", "trailers"),
-        ]
+        ] + metadata
         bytes = .allocate(capacity: texts.reduce(0) { $0 + $1.0.utf8.count + $1.1.utf8.count })
         fields = .allocate(capacity: texts.count)
         var position = 0

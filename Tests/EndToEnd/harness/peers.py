@@ -127,3 +127,10 @@ def decoder():
     beside = os.environ.get("MARTLET_BIN") and pathlib.Path(os.environ["MARTLET_BIN"]).parent / "martlet-decoder"
     return _first(os.environ.get("MARTLET_DECODER_BIN"), beside,
                   REPOSITORY / ".build/release/martlet-decoder", REPOSITORY / ".build/debug/martlet-decoder")
+
+
+def bench():
+    """martlet-bench: beside the server under test, or in the build."""
+    beside = os.environ.get("MARTLET_BIN") and pathlib.Path(os.environ["MARTLET_BIN"]).parent / "martlet-bench"
+    return _first(os.environ.get("MARTLET_BENCH_BIN"), beside,
+                  REPOSITORY / ".build/release/martlet-bench", REPOSITORY / ".build/debug/martlet-bench")
