@@ -38,7 +38,7 @@ import Testing
         for _ in 0..<5_000 {
             now += UInt64(random.below(400_000_000))
             if random.below(20) == 0 {
-                timeline.recordError(at: now)
+                timeline.recordErrors(at: now)
                 errors += 1
             } else {
                 timeline.record(at: now, latency: 1_000)

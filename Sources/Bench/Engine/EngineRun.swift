@@ -242,9 +242,9 @@ final class EngineRun: @unchecked Sendable {
             giveUp("no connection for \(seconds) s: \(engine.links[0].lastFailure)", now)
         } else if let stopsAt, now > stopsAt {
             giveUp(nil, now)
-        } else if let endsAt, now > endsAt, !mayBegin {
-            // All begun in time; late ones may end.
-            if stopsAt == nil { stopsAt = now + UInt64(BenchLimits.drainSeconds * 1e9) }
+        } else if let endsAt, now > endsAt {
+            // What is late may still be done, for a while.
+            if stopsAt == nil { stopsAt = endsAt + UInt64(BenchLimits.drainSeconds * 1e9) }
             endIfDone()
         }
         guard engine.run === self else { return }
@@ -261,8 +261,19 @@ final class EngineRun: @unchecked Sendable {
             recorders[clients[index].step.operation].record(error: "unfinished when the run ended", at: now)
             ended += 1
         }
+        if let endsAt, pacer.isPaced, !wasInterrupted { countMissed(endsAt, now) }
         lastEnd = now
         finish()
+    }
+
+    /// Calls that were due in time and never begun, as no client was free.
+    private func countMissed(_ endsAt: UInt64, _ now: UInt64) {
+        var missed: UInt64 = 0
+        while let due = pacer.due, due < endsAt, settings.total.map({ begun + Int(missed) < $0 }) ?? true {
+            _ = pacer.take(due)
+            missed += 1
+        }
+        if missed > 0 { recorders[0].record(error: "not begun when the run ended", at: now, count: missed) }
     }
 
     private func show(_ now: UInt64) {

@@ -35,7 +35,7 @@ public struct OperationRecorder: Sendable {
 
     public mutating func record(error text: String, at now: UInt64, count: UInt64 = 1) {
         errorCount += count
-        for _ in 0..<count { timeline.recordError(at: now) }
+        timeline.recordErrors(count, at: now)
         let key = errors[text] != nil || errors.count < BenchLimits.errorTextsMax ? text : "other errors"
         errors[key, default: 0] += count
     }

@@ -69,9 +69,9 @@ public struct Timeline: Sendable {
         current.record(latency)
     }
 
-    public mutating func recordError(at now: UInt64) {
+    public mutating func recordErrors(_ count: UInt64 = 1, at now: UInt64) {
         if now >= start &+ length &* UInt64(index + 1) { advance(now) }
-        errors += 1
+        errors += count
     }
 
     private mutating func advance(_ now: UInt64) {

@@ -69,6 +69,7 @@ final class WatchStreams: @unchecked Sendable {
     private(set) var lastEventAt: UInt64 = 0
     var onEvent: ((WatchedEvent, _ now: UInt64) -> Void)?
     private var isClosing = false
+    private var lastCreation: (count: UInt64, moment: UInt64) = (0, 0)
 
     init(_ engine: Engine) {
         self.engine = engine
@@ -91,9 +92,26 @@ final class WatchStreams: @unchecked Sendable {
                 stream.createNext()
             }
             if shapes.isEmpty { promise.succeed() }
+            self.guardCreation()
             return promise.futureResult
         }.get()
         creations.finish()
+    }
+
+    /// Ends waiting for watchers when the user does, or when none was created for long.
+    private func guardCreation() {
+        lastCreation = (0, martlet_monotonic_ns())
+        engine.loop.scheduleRepeatedTask(
+            initialDelay: .milliseconds(BenchLimits.tickMilliseconds), delay: .milliseconds(BenchLimits.tickMilliseconds)
+        ) { task in
+            guard let waiting = self.allReady else { return task.cancel() }
+            let now = martlet_monotonic_ns()
+            if self.creations.latencies.count != self.lastCreation.count { self.lastCreation = (self.creations.latencies.count, now) }
+            let isStalled = now > self.lastCreation.moment + UInt64(BenchLimits.watchStallSeconds * 1e9)
+            guard Interrupt.isAsked || isStalled else { return }
+            self.allReady = nil
+            waiting.fail(EngineError(isStalled ? "watchers are not created" : "interrupted while watchers were created"))
+        }
     }
 
     private func streamReady() {
@@ -171,7 +189,7 @@ final class WatchStreams: @unchecked Sendable {
     }
 
     /// Asks on the first stream how far it is.
-    func requestProgress() { streams.first?.open?.send { $0.message(2) { _ in } } }
+    func requestProgress() { streams.first?.open?.send { $0.message(3) { _ in } } }
 
     func close() {
         isClosing = true

@@ -137,7 +137,7 @@ class OnServer(Work):
         operation = report["operations"][0]
         self.assertEqual((operation["errors"], report["failure"], report["clients"], report["connections"]), (0, None, 20, 3))
         latency = operation["latency_ms"]
-        order = ["min", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p99.9", "max"]
+        order = ["min", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "max"]
         values = [latency[key] for key in order]
         self.assertEqual(values, sorted(values))
         self.assertTrue(latency["min"] <= latency["mean"] <= latency["max"])
@@ -286,10 +286,12 @@ class OnServer(Work):
     def test_pods(self):
         self.clear()
         before = self.revision()
-        _, report = self.bench("--clients=12", "--conns=2", "k8s", "pods", "--pods=30", "--updates=2", "--total=600", "--val-size=1000")
+        _, report = self.bench("--clients=12", "--conns=2", "k8s", "pods", "--pods=30", "--updates=2", "--total=610", "--val-size=1000")
         counts = self.counts(report)
-        self.assertEqual(sum(counts.values()), 600)
-        self.assertEqual(self.revision() - before, 600)
+        self.assertEqual(sum(counts.values()), 610)
+        self.assertEqual(self.revision() - before, 610)
+        # 610 calls are no whole number of lives of four calls.
+        self.assertGreater(self.keys(b"/registry/pods/"), 0)
         self.assertEqual(self.keys(b"/registry/pods/"), counts["pod-create"] - counts["pod-delete"])
         # Left over ones are found and used.
         _, report = self.bench("--clients=12", "k8s", "pods", "--pods=30", "--updates=2", "--total=300")
@@ -300,7 +302,7 @@ class OnServer(Work):
     def test_lists(self):
         self.clear()
         with self.moves(revisions=450, Range=30 + 1 + 1):
-            out, report = self.bench("--clients=3", "k8s", "lists", "--pods=450", "--limit=200", "--total=30", "--val-size=400")
+            out, report = self.bench("k8s", "lists", "--pods=450", "--limit=200", "--total=30", "--val-size=400")
         self.assertEqual(self.counts(report), {"list-page": 30})
         # Three pages each.
         self.assertEqual(report["notes"], ["10 whole lists were read."])
@@ -403,7 +405,7 @@ class OnServer(Work):
 class Page(html.parser.HTMLParser):
     """Counts tags, and remembers those that are not closed and what is fetched."""
 
-    VOID = {"meta", "br", "line", "circle", "polyline"}
+    VOID = {"meta", "br"}
 
     def __init__(self):
         super().__init__()
@@ -412,7 +414,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags[tag] = self.tags.get(tag, 0) + 1
         self.links += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in self.VOID or tag == "polyline":
+        if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
@@ -458,8 +460,8 @@ class Troubles(Work):
         report = json.loads(self.file("run.json").read_text())
         operation = report["operations"][0]
         self.assertGreater(operation["count"], 90)
-        # Each client lost the call it had and waits with another.
-        self.assertLessEqual(operation["errors"], 40)
+        # Each client lost the call it had, perhaps another on the other connection, and waits with one more.
+        self.assertLessEqual(operation["errors"], 60)
         self.assertGreaterEqual(operation["errors"], 20)
         self.assertEqual(sum(operation["error_distribution"].values()), operation["errors"])
         self.assertIn("no connection", report["failure"])
