@@ -115,18 +115,18 @@ extension BenchTool {
         return command
     }
 
-    /// Puts pods until there are so many.
-    private static func makePods(_ context: BenchContext, _ count: Int, _ size: Int) async throws {
+    /// Puts the pods from a number on, if there are fewer than so many.
+    private static func makePods(_ context: BenchContext, _ count: Int, _ size: Int, from first: Int = 0) async throws {
         let client = try context.client()
         var get = Get(.prefix(Pods.prefix))
         get.countOnly = true
         let there = Int(try await client.get(get).count)
         client.close()
-        guard there < count else { return }
+        guard there < count - first else { return }
         var settings = RunSettings()
-        settings.total = count
+        settings.total = count - first
         settings.clients = 64
-        let outcome = try await context.perform(PodSeed(size: size), settings)
+        let outcome = try await context.perform(PodSeed(size: size, from: first), settings)
         if let failure = outcome.failure ?? outcome.operations[0].errors.keys.first { throw EngineError("making pods: \(failure)") }
     }
 
@@ -184,9 +184,11 @@ extension BenchTool {
         let nodes = command.flags.add("nodes", 1_000, "nodes")
         let servers = command.flags.add("apiservers", 3, "API servers")
         let speed = command.flags.add("speed", 1.0, "how many times as much as such a cluster does")
+        let pods = command.flags.add("pods", 1_000, "pods that there are, for lists and reads; those that come and go are others")
         let podSize = command.flags.add("val-size", 4_096, "bytes of a Pod")
         command.runAsync = { [unowned self] invocation in
             let (nodes, servers, size) = (try self.most(nodes, 100_000), try self.most(servers, 1_000), try self.size(podSize))
+            let pods = try self.most(pods, 10_000_000)
             var settings = try self.settings(total: shape.total, rate: shape.rate)
             // Calls per second and node.
             let weights = (renewals: 0.1, pods: 0.05, events: 0.05, gets: 0.2, pages: 0.002)
@@ -197,15 +199,17 @@ extension BenchTool {
             // Many independent clients.
             settings.clients = max(settings.clients, self.inFlight.value)
             if !self.arrivals.isGiven { settings.arrivals = .poisson }
-            let pods = nodes * 10
+            // So few that each goes through its life in a run.
+            let changing = max(16, nodes / 10)
             let plan = Plan(name: "k8s all", settings: settings) { context, settings in
-                try await self.watchCaches("k8s all", context, settings, servers: servers) {
+                try await Self.makePods(context, changing + pods, size, from: changing)
+                return try await self.watchCaches("k8s all", context, settings, servers: servers) {
                     KubernetesWorkload(
                         [
                             (NodeLeases(nodes: nodes, valueSize: 500), weights.renewals),
-                            (Pods(pods: pods, valueSize: size), weights.pods),
+                            (Pods(pods: changing, valueSize: size), weights.pods),
                             (Events(writers: 256, valueSize: 800, ttl: 3_660, seed: settings.seed), weights.events),
-                            (ObjectGets(readers: 512, objects: pods, seed: settings.seed), weights.gets),
+                            (ObjectGets(readers: 512, objects: changing + pods, seed: settings.seed), weights.gets),
                             (PodLists(readers: 16, limit: 500), weights.pages),
                         ], seed: settings.seed)
                 }
@@ -281,9 +285,10 @@ extension BenchTool {
 final class PodSeed: Workload, @unchecked Sendable {
     private let key = NumberedKey(Pods.prefix)
     private let value: KubernetesObject
-    private var next = 0
+    private var next: Int
 
-    init(size: Int) {
+    init(size: Int, from first: Int) {
+        next = first
         value = KubernetesObject(apiVersion: "v1", kind: "Pod", name: "bench", size: size)
         super.init(methods: [Path.put], operations: ["seed"])
     }

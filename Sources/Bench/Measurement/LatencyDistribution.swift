@@ -12,7 +12,20 @@ public struct LatencyDistribution: Sendable {
     private var average = 0.0
     private var squares = 0.0
 
-    public init() { histogram = Histogram(numberOfSignificantValueDigits: .three) }
+    /// - Parameter isCoarse: two digits and a tenth of the memory.
+    public init(isCoarse: Bool = false) {
+        // Room for a second from the beginning: growing is slow.
+        histogram = Histogram(
+            lowestDiscernibleValue: 1, highestTrackableValue: 1 << 30, numberOfSignificantValueDigits: isCoarse ? .two : .three)
+        histogram.autoResize = true
+    }
+
+    /// Forgets all, and keeps the memory.
+    public mutating func reset() {
+        guard count > 0 else { return }
+        histogram.reset()
+        (count, minimum, maximum, average, squares) = (0, .max, 0, 0, 0)
+    }
 
     @inline(__always)
     public mutating func record(_ nanoseconds: UInt64) {

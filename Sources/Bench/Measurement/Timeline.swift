@@ -57,7 +57,7 @@ public struct Timeline: Sendable {
     public private(set) var length = BenchLimits.intervalNanoseconds
     private let start: UInt64
     public private(set) var points: [Point] = []
-    private var current = LatencyDistribution()
+    private var current = LatencyDistribution(isCoarse: true)
     private var errors: UInt64 = 0
     private var index = 0
 
@@ -91,9 +91,11 @@ public struct Timeline: Sendable {
     public mutating func close() {
         guard current.count > 0 || errors > 0 else { return }
         while points.count < index { points.append(Point()) }
-        let made = Point(count: current.count, errors: errors, median: current.percentile(50), p99: current.percentile(99))
+        let percentiles = current.percentiles([50, 99])
+        let made = Point(
+            count: current.count, errors: errors, median: percentiles[0] ?? current.maximum, p99: percentiles[1] ?? current.maximum)
         if points.count > index { points[index] = Timeline.joined(points[index], made) } else { points.append(made) }
-        current = LatencyDistribution()
+        current.reset()
         errors = 0
     }
 

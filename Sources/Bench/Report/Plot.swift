@@ -20,7 +20,7 @@ struct Plot {
     private static let width = 860.0
     private static let height = 300.0
     private static let left = 72.0
-    private static let right = 16.0
+    private static let right = 30.0
     private static let top = 14.0
     private static let bottom = 44.0
     /// Lines that can be told apart; further ones repeat the colours with dashes.

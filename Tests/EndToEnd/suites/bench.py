@@ -328,7 +328,7 @@ class OnServer(Work):
 
     def test_a_whole_cluster(self):
         self.clear()
-        _, report = self.bench("--conns=4", "k8s", "all", "--nodes=50", "--apiservers=1", "--speed=40", "--total=500", "--val-size=500")
+        _, report = self.bench("--conns=4", "k8s", "all", "--nodes=50", "--apiservers=1", "--speed=40", "--pods=100", "--total=500", "--val-size=500")
         counts = self.counts(report)
         self.assertEqual(sum(count for name, count in counts.items() if name != "watch-event"), 500)
         self.assertEqual(sum(op["errors"] for op in report["operations"]), 0)
