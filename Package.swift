@@ -11,6 +11,8 @@ let package = Package(
         .library(name: "Datastore", targets: ["Datastore"]),
         .library(name: "Decoder", targets: ["Decoder"]),
         .library(name: "Client", targets: ["Client"]),
+        .library(name: "MetricsBackend", targets: ["MetricsBackend"]),
+        .library(name: "TracingBackend", targets: ["TracingBackend"]),
         .executable(name: "martlet-decoder", targets: ["martlet-decoder"]),
         .executable(name: "martletutl", targets: ["martletutl"]),
         .executable(name: "martlet-bench", targets: ["martlet-bench"]),
@@ -20,6 +22,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
+        // For the bridges alone; no executable here links them.
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
     ],
     targets: [
         // C: what Swift cannot say (CRC-32C instructions, variadic system calls), libnghttp2, zlib and libyaml.
@@ -54,6 +59,13 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
             ]),
+        // Traces to a collector.
+        .target(
+            name: "SpanExport",
+            dependencies: [
+                "Wire", "DatastoreMetrics", "Transport", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         // The client of the v3 API; on the transport's client connections.
         .target(
             name: "Client",
@@ -65,7 +77,7 @@ let package = Package(
         .target(
             name: "Datastore",
             dependencies: [
-                "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "CCrypt", "CShims",
+                "Wire", "DatastoreMetrics", "DatastoreTracing", "Raft", "Storage", "KeySpace", "Transport", "SpanExport", "CCrypt", "CShims",
                 "CYAML",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -83,6 +95,15 @@ let package = Package(
         .target(
             name: "DecoderEncryption", dependencies: ["Decoder", "Wire", "COpenSSL", "CSodium"],
             linkerSettings: [.linkedLibrary(":libcrypto.a"), .linkedLibrary(":libsodium.a")]),
+
+        // For programs that use our packages: swift-metrics and swift-distributed-tracing on what is above.
+        .target(
+            name: "MetricsBackend", dependencies: ["DatastoreMetrics", .product(name: "CoreMetrics", package: "swift-metrics")],
+            path: "Sources/Bridges/MetricsBackend"),
+        .target(
+            name: "TracingBackend",
+            dependencies: ["SpanExport", "Client", "Wire", .product(name: "Tracing", package: "swift-distributed-tracing")],
+            path: "Sources/Bridges/TracingBackend"),
 
         // Tools: commands and flags as cobra and pflag have them.
         .target(name: "CommandLineTools", path: "Sources/CommandLine"),
@@ -131,8 +152,11 @@ let package = Package(
         .testTarget(
             name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")],
             exclude: ["Corpus"]),
+        .testTarget(
+            name: "BridgeTests",
+            dependencies: ["MetricsBackend", "TracingBackend", "Transport", "Client", .product(name: "Metrics", package: "swift-metrics")]),
         .testTarget(name: "ClientTests", dependencies: ["Client", .product(name: "NIOPosix", package: "swift-nio")]),
-        .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "StorageSimulation"], exclude: ["Auth/Samples"]),
+        .testTarget(name: "DatastoreTests", dependencies: ["Datastore", "SpanExport", "StorageSimulation"], exclude: ["Auth/Samples"]),
         .testTarget(name: "CommandLineToolsTests", dependencies: ["CommandLineTools"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "CommandLineTools", "Client", "Decoder", "Wire"]),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "CommandLineTools", "Wire"]),

@@ -85,6 +85,7 @@ public final class Client: Sendable {
                 .resourceExhausted, "trying to send message larger than max (\(request.count) vs. \(options.sendBytesMax))",
                 wasSent: false)
         }
+        let metadata = metadata + (options.metadata?() ?? [])
         let deadline = deadline(timeout)
         var attempt = 0
         while true {
@@ -126,7 +127,7 @@ public final class Client: Sendable {
         _ method: Method, _ request: [UInt8]? = nil, metadata: [(String, String)] = [], timeout: Duration? = nil
     ) async throws(ClientError) -> StreamCall {
         await pool.stream(
-            method, request, token: try await token(), metadata: metadata, deadline: timeout.map { monotonicNanoseconds() + $0.nanoseconds })
+            method, request, token: try await token(), metadata: metadata + (options.metadata?() ?? []), deadline: timeout.map { monotonicNanoseconds() + $0.nanoseconds })
     }
 
     /// Before a stream is opened again.

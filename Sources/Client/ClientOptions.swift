@@ -57,6 +57,8 @@ public struct ClientOptions: Sendable {
     public var onFailedAttempt: (@Sendable (FailedAttempt) -> Void)?
     /// Is told of each connection that could not be made, on any thread.
     public var onConnectionFailure: (@Sendable (FailedConnection) -> Void)?
+    /// Metadata that a call brings besides its own, asked for in the task that makes the call: where its trace is, for example.
+    public var metadata: (@Sendable () -> [(String, String)])?
     /// The loop that the client's connections live on; nil for one that all clients of the process share.
     public var eventLoop: (any EventLoop)?
 

@@ -80,6 +80,8 @@ enum ServerLimits {
     static let leaseCheckpointSeconds: Int64 = 300
     /// Requests whose lines and spans wait to be written. Beyond: not recorded, counted.
     static let slowRequestsQueuedMax = 10_000
+    /// Slow requests a second, and thread, that are described and recorded without `--slow-request-log-rate`. Beyond: counted.
+    static let slowRequestsLookedAtPerSecond = 2_000
     /// The last requests, and as many of the slowest, kept for `/debug/martlet/requests`.
     static let requestsShownMax = 200
     /// Age at which one of the slowest is forgotten.
@@ -88,17 +90,6 @@ enum ServerLimits {
     static let shownRequestIntervalNanoseconds: UInt64 = 200_000_000
     /// Position of `tracestate` among the registered metadata names.
     static let traceStateMetadata = 0
-    /// Sampled requests that wait for export (OpenTelemetry's number). Beyond: dropped and counted.
-    static let tracedRequestsQueuedMax = 2_048
-    /// Of them, so many at a time.
-    static let tracedRequestsPerExport = 512
-    /// Time that spans wait for others before they are sent.
-    static let traceDelayMilliseconds: Int64 = 1_000
-    /// Time for one export, and time after which its spans are given up.
-    static let traceExportNanoseconds: UInt64 = 10_000_000_000
-    static let traceRetryNanoseconds: UInt64 = 60_000_000_000
-    /// Time that the end of the server waits for the last spans.
-    static let traceCloseMilliseconds = 2_000
     /// Changes told of one request, and depth of transactions within transactions. Beyond: counted in the line.
     static let auditedChangesMax = 256
     static let auditedDepthMax = 8

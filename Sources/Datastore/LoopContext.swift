@@ -21,6 +21,9 @@ final class LoopContext: @unchecked Sendable {
     private var isFlushScheduled = false
     /// When the next request is shown to operators, fast or not. Kept as long as the process, so that asking counts no references.
     let nextShownRequest: UnsafeMutablePointer<UInt64>
+    /// Of calls that are recorded, and of reads that are described, because they were slow.
+    var slowRequests = SlowRequestBudget(perSecond: 0)
+    var slowReads = SlowRequestBudget(perSecond: 0)
     /// State of `random`.
     private var randomState = UInt64.random(in: 0 ... .max)
     /// The client version that called last, and its counters: nearly always the next one's too.

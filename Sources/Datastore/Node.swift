@@ -111,6 +111,11 @@ final class Node: Sendable {
         let readings = UnsafeMutablePointer<UnsafeMutablePointer<LoopReadings>>.allocate(capacity: loops.count)
         for (index, loop) in loops.enumerated() { (readings + index).initialize(to: loop.readings) }
         readingsByLoop = UnsafePointer(readings)
+        let perSecond = requests.lookedAtPerSecond
+        for loop in loops {
+            loop.slowRequests = SlowRequestBudget(perSecond: perSecond)
+            loop.slowReads = SlowRequestBudget(perSecond: perSecond)
+        }
         resources = ResourceStatistics(
             keySpace.store, traffic: loops.map(\.traffic), seriesMax: configuration.monitoring.resourceSeriesMax)
         clients = ClientStatistics(loopCount: loops.count, seriesMax: configuration.monitoring.clientSeriesMax)

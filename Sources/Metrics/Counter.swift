@@ -22,6 +22,9 @@ public struct Counter: @unchecked Sendable {  // the pointer leads to an atomic 
         add(UInt64(amount))
     }
 
+    /// Begins anew at zero, as after a restart.
+    public func reset() { cell.pointee.store(0, ordering: .relaxed) }
+
     /// The current count.
     @inlinable
     public var value: UInt64 { cell.pointee.load(ordering: .relaxed) }
@@ -31,6 +34,7 @@ extension Counter: Series {
     static let kind = MetricKind.counter
     static func cellCount(_ shape: NoShape) -> Int { 1 }
     init(cells: UnsafeMutablePointer<Cell>, shape: NoShape) { self.init(cell: cells) }
+    var hasMoved: Bool { value != 0 }
     func write(_ writer: inout ExpositionWriter, name: String, labels: LabelText) {
         writer.sample(name, suffix: "", labels: labels, value: Double(value))
     }

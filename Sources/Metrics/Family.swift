@@ -22,19 +22,23 @@ protocol Series: Sendable {
     static var kind: MetricKind { get }
     static func cellCount(_ shape: Shape) -> Int
     init(cells: UnsafeMutablePointer<Cell>, shape: Shape)
+    /// Whether it is not what it was at first.
+    var hasMoved: Bool { get }
     func write(_ writer: inout ExpositionWriter, name: String, labels: LabelText)
 }
 
 /// The shape of series that have none.
 struct NoShape: Sendable {}
 
-/// A family with a single series and no labels; present from its declaration on.
+/// A family with a single series and no labels; present from its declaration on, or, if it is quiet, once it has moved.
 final class SingleFamily<Handle: Series>: Family {
     let name: String
     let help: String
     let series: Handle
+    private let isQuiet: Bool
 
-    init(name: String, help: String, shape: Handle.Shape) {
+    init(name: String, help: String, shape: Handle.Shape, isQuiet: Bool = false) {
+        self.isQuiet = isQuiet
         self.name = name
         self.help = help
         var cells = CellAllocator()
@@ -44,6 +48,7 @@ final class SingleFamily<Handle: Series>: Family {
     var kind: MetricKind { Handle.kind }
 
     func write(_ writer: inout ExpositionWriter) {
+        guard !isQuiet || series.hasMoved else { return }
         writer.header(name: name, help: help, kind: kind)
         series.write(&writer, name: name, labels: .none)
     }

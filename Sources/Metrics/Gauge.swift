@@ -46,6 +46,7 @@ extension Gauge: Series {
     static let kind = MetricKind.gauge
     static func cellCount(_ shape: NoShape) -> Int { 1 }
     init(cells: UnsafeMutablePointer<Cell>, shape: NoShape) { self.init(cell: cells) }
+    var hasMoved: Bool { value != 0 }
     func write(_ writer: inout ExpositionWriter, name: String, labels: LabelText) {
         writer.sample(name, suffix: "", labels: labels, value: Double(value))
     }

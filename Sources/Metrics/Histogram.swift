@@ -18,18 +18,20 @@ public enum HistogramUnit: Sendable {
     case milliseconds
     /// Plain numbers (TTL seconds, bytes).
     case plain
+    /// Plain numbers of which six digits behind the point are kept.
+    case millionths
 
     var ticksPerUnit: Double {
         switch self {
         case .seconds: 1e9
-        case .longSeconds: 1e6
+        case .longSeconds, .millionths: 1e6
         case .milliseconds, .plain: 1
         }
     }
 
     var nanosecondsPerTick: UInt64 {
         switch self {
-        case .seconds, .plain: 1
+        case .seconds, .plain, .millionths: 1
         case .longSeconds: 1_000
         case .milliseconds: 1_000_000
         }
@@ -66,6 +68,12 @@ public struct Histogram: @unchecked Sendable {  // the pointers lead to atomic c
     /// Counts a plain value.
     @inlinable @inline(__always)
     public func observe(_ value: UInt64) { observe(ticks: value) }
+
+    /// Counts a number in the exposed unit. What is below zero, or no number, counts as zero.
+    public func observe(number value: Double) {
+        let ticks = (value * shape.takeUnretainedValue().ticksPerUnit).rounded()
+        observe(ticks: ticks > 0 ? UInt64(exactly: min(ticks, 0x1p62)) ?? 0 : 0)
+    }
 
     @inlinable
     func observe(ticks: UInt64) {
@@ -124,6 +132,8 @@ extension Histogram: Series {
         boundCount = shape.buckets.bounds.count
         nanosecondsPerTick = shape.nanosecondsPerTick
     }
+
+    var hasMoved: Bool { count != 0 }
 
     func write(_ writer: inout ExpositionWriter, name: String, labels: LabelText) {
         var cumulative: UInt64 = 0

@@ -24,10 +24,12 @@ public final class Registry: Sendable {
     public func gauge(_ name: String, help: String) -> Gauge { single(name, help, NoShape()) }
 
     /// Declares a histogram without labels.
+    ///
+    /// - Parameter isQuiet: scrapes leave it out until something was observed.
     public func histogram(
-        _ name: String, help: String, buckets: Buckets, unit: HistogramUnit = .seconds
+        _ name: String, help: String, buckets: Buckets, unit: HistogramUnit = .seconds, isQuiet: Bool = false
     ) -> Histogram {
-        single(name, help, HistogramShape(buckets, unit))
+        single(name, help, HistogramShape(buckets, unit), isQuiet: isQuiet)
     }
 
     /// Declares a labelled family of counters.
@@ -81,8 +83,8 @@ public final class Registry: Sendable {
     /// Names of the declared families, ascending; with or without series.
     public var familyNames: [String] { state.withLock { $0.families.map(\.name) } }
 
-    private func single<Handle: Series>(_ name: String, _ help: String, _ shape: Handle.Shape) -> Handle {
-        let family = SingleFamily<Handle>(name: name, help: help, shape: shape)
+    private func single<Handle: Series>(_ name: String, _ help: String, _ shape: Handle.Shape, isQuiet: Bool = false) -> Handle {
+        let family = SingleFamily<Handle>(name: name, help: help, shape: shape, isQuiet: isQuiet)
         insert(family)
         return family.series
     }
@@ -93,7 +95,7 @@ public final class Registry: Sendable {
         let family = VectorFamily<Handle>(
             name: name, help: help, labels: labels, shape: shape, seriesMaximum: seriesMaximum)
         insert(family)
-        return Vector(labels: labels) { family.resolve($0) }
+        return Vector(labels: labels) { family.resolve($0, isQuiet: $1) }
     }
 
     func insert(_ family: any Family) {

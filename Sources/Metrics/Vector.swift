@@ -10,9 +10,9 @@ import Synchronization
 public final class Vector<Handle: Sendable>: Sendable {
     /// The names of the labels, in the order in which `series` takes their values.
     public let labels: [String]
-    private let resolve: @Sendable ([String]) -> Handle
+    private let resolve: @Sendable ([String], _ isQuiet: Bool) -> Handle
 
-    init(labels: [String], resolve: @escaping @Sendable ([String]) -> Handle) {
+    init(labels: [String], resolve: @escaping @Sendable ([String], _ isQuiet: Bool) -> Handle) {
         self.labels = labels
         self.resolve = resolve
     }
@@ -23,7 +23,14 @@ public final class Vector<Handle: Sendable>: Sendable {
     /// The same for values that are in an array already.
     public func series(_ values: [String]) -> Handle {
         precondition(values.count == labels.count, "\(values.count) values for labels \(labels)")
-        return resolve(values)
+        return resolve(values, false)
+    }
+
+    /// A series that scrapes leave out until it has moved. Unlike a lazy one it costs its users nothing, but it takes its memory, and
+    /// its place within the bound, from the start.
+    public func quiet(_ values: String...) -> Handle {
+        precondition(values.count == labels.count, "\(values.count) values for labels \(labels)")
+        return resolve(values, true)
     }
 
     /// A series that must not be exposed before its first event: made by the first use of the result.
@@ -71,6 +78,8 @@ final class VectorFamily<Handle: Series>: Family {
         let sortedValues: [String]
         let text: LabelText
         let handle: Handle
+        /// Shown only once it has moved.
+        let isQuiet: Bool
     }
 
     private struct State {
@@ -101,28 +110,29 @@ final class VectorFamily<Handle: Series>: Family {
 
     var kind: MetricKind { Handle.kind }
 
-    func resolve(_ values: [String]) -> Handle {
+    func resolve(_ values: [String], isQuiet: Bool = false) -> Handle {
         let values = values.map(boundedLabelValue)
         return state.withLock { state in
             if let handle = state.index[values] { return handle }
             if state.index.count >= seriesMaximum {
                 if let overflow = state.overflow { return overflow }
                 let others = labels.map { _ in MetricsLimits.overflowLabelValue }
-                let handle = state.index[others] ?? make(others, &state)
+                let handle = state.index[others] ?? make(others, isQuiet: false, &state)
                 state.overflow = handle
                 return handle
             }
-            let handle = make(values, &state)
+            let handle = make(values, isQuiet: isQuiet, &state)
             state.index[values] = handle
             return handle
         }
     }
 
-    private func make(_ values: [String], _ state: inout State) -> Handle {
+    private func make(_ values: [String], isQuiet: Bool, _ state: inout State) -> Handle {
         let handle = Handle(cells: state.cells.allocate(Handle.cellCount(shape), single: false), shape: shape)
         let sortedValues = order.map { values[$0] }
         let entry = Entry(
-            sortedValues: sortedValues, text: LabelText(names: labels, values: values, order: order), handle: handle)
+            sortedValues: sortedValues, text: LabelText(names: labels, values: values, order: order), handle: handle,
+            isQuiet: isQuiet)
         let position = state.sorted.firstIndex { sortedValues.lexicographicallyPrecedes($0.sortedValues) }
         state.sorted.insert(entry, at: position ?? state.sorted.count)
         return handle
@@ -130,8 +140,11 @@ final class VectorFamily<Handle: Series>: Family {
 
     func write(_ writer: inout ExpositionWriter) {
         let entries = state.withLock { $0.sorted }
-        guard !entries.isEmpty else { return }
-        writer.header(name: name, help: help, kind: kind)
-        for entry in entries { entry.handle.write(&writer, name: name, labels: entry.text) }
+        var hasHeader = false
+        for entry in entries where !entry.isQuiet || entry.handle.hasMoved {
+            if !hasHeader { writer.header(name: name, help: help, kind: kind) }
+            hasHeader = true
+            entry.handle.write(&writer, name: name, labels: entry.text)
+        }
     }
 }

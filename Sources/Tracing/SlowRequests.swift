@@ -45,6 +45,8 @@ public struct SlowApply: Sendable {
 /// "request stats" of one unary call.
 public struct RequestStatistics: Sendable {
     public static let message = "request stats"
+    /// The same of a call whose answer is a stream; ours, etcd has none.
+    public static let streamMessage = "stream stats"
     /// When the call began, in nanoseconds since 1970.
     public var startUnixNanoseconds: Int64
     public var nanoseconds: UInt64

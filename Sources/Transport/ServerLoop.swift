@@ -224,7 +224,7 @@ public final class ServerLoop: @unchecked Sendable {
     private func tellEnded(_ index: UInt32, _ slot: UnsafeMutablePointer<CallSlot>, _ endpoint: Endpoint, _ end: UInt64) {
         let method = Int(slot.pointee.method)
         defer { slot.pointee.record.notes = nil }
-        guard let observer = endpoint.observer, method >= 0, endpoint.kinds[method] == .unary else { return }
+        guard let observer = endpoint.observer, method >= 0, endpoint.kinds[method] == .unary || slot.pointee.record.notes != nil else { return }
         let isFinished = slot.pointee.flags.contains(.finished)
         if let encoded = slot.pointee.record.span.elapsed(.encoded) {
             let sentFrom = slot.pointee.record.span.start + encoded

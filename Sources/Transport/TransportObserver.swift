@@ -24,7 +24,7 @@ public protocol TransportObserver: AnyObject, Sendable {
     func callFinished(method: Int, _ call: Call, code: StatusCode)
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin)
     func messageSent(method: Int, bytes: Int, _ origin: CallOrigin)
-    /// A unary call is over and its answer sent, or given up. Told only of calls with notes and of those that took
+    /// A call is over and its answer sent, or given up. Told only of calls with notes and of unary ones that took
     /// `ServerLoop.longCallNanoseconds`. Nothing may be sent from here.
     func callEnded(method: Int, _ call: Call, _ ending: CallEnding)
 }

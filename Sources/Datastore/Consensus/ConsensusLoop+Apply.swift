@@ -88,12 +88,20 @@ extension ConsensusLoop {
             }
             let took = monotonicNow() - began
             times.observe(request.kind, succeeded: outcome.isSuccess, took: took, waited: waiter.map { began &+ took &- $0.start })
-            let slowApply = took > slowApplyNanoseconds ? noteSlowApply(took, request, outcome, sink, offset) : nil
+            let isSlowApply = took > slowApplyNanoseconds
+            var isTold = isSlowApply
+            if let waiter, began &+ took &- waiter.start > slowWriteNanoseconds { isTold = true }
+            if isTold { isTold = slowWrites.admits(at: began &+ took) }
+            if isSlowApply {
+                node.metrics.server.slowApplies.increment()
+                if !isTold { node.requests.gaveUpLine() }
+            }
+            let slowApply = isSlowApply && isTold ? noteSlowApply(took, request, outcome, sink, offset) : nil
             if case .exceededQuota = outcome { node.space.raise(node) {} }
             if request.kind == .downgradeInfoSet, node.keySpace.cluster.current.downgradeEnabled { wantsSnapshot = true }
             if let slowApply, !hasCaller(waiter) { log.warn(SlowApply.message, slowApply.fields) }
             guard let waiter else { return }
-            if slowApply != nil || began &+ took &- waiter.start > slowWriteNanoseconds { noteSlowWrite(waiter, request, slowApply) }
+            if isTold { noteSlowWrite(waiter, request, slowApply) }
             if case .call(let call) = waiter.target, waitsForPurge(request, outcome) {
                 finishCompaction(call, waiter, outcome, offset)
             } else {
@@ -130,7 +138,6 @@ extension ConsensusLoop {
     }
 
     func noteSlowApply(_ took: UInt64, _ request: InternalRequest, _ outcome: ApplyOutcome, _ sink: ByteSink?, _ offset: Int) -> SlowApply {
-        node.metrics.server.slowApplies.increment()
         var failure: String?
         if case .failed(let error) = outcome { failure = error.message }
         var response = ""

@@ -71,7 +71,10 @@ extension ConsensusLoop {
         for id in leases.takeRevokes(now: monotonicNow()) {
             let sink = ByteSink(capacity: 16)
             sink.field(1, id)
-            node.propose(.leaseRevoke, sink.bytes) { [weak self] error in
+            let audited = node.audit.flatMap { $0.audits(.leaseExpiry) ? AuditEntry(expired: id, keys: leases.keys(of: id) ?? []) : nil }
+            node.propose(.leaseRevoke, sink.bytes) { [weak self, audit = node.audit] error in
+                // One that somebody else has revoked is in the log already.
+                if let audited, error == nil { audit?.write(audited, .leaseExpiry, error: nil) }
                 if let error, error != .leaseNotFound { leases.revokeFailed(id: id, now: monotonicNow()) }
                 self?.wantsRevokes = true
             }

@@ -40,6 +40,14 @@ extension ConsensusLoop {
             case .probe(_, let completion): completion(nil)
             }
         }
+        if !ready.isEmpty {
+            for round in reads.served where now &- round.asked > TraceLine.thresholdNanoseconds {
+                node.log.info(
+                    TraceLine.message,
+                    TraceLine.readLoop(
+                        index: round.index, applied: applied, asked: round.asked, confirmed: round.confirmed, ended: now))
+            }
+        }
         for context in reads.takeRetries() where raft.leader != .none { requestReadIndex(context) }
     }
 

@@ -53,6 +53,8 @@ final class ConsensusLoop: @unchecked Sendable {
     private let tickNanoseconds: UInt64
     let times: ApplyTimes
     let slowApplyNanoseconds: UInt64
+    /// Of slow writes that are described.
+    var slowWrites: SlowRequestBudget
     let slowWriteNanoseconds: UInt64
     var isStopping = false
 
@@ -82,6 +84,7 @@ final class ConsensusLoop: @unchecked Sendable {
         tickNanoseconds = UInt64(node.configuration.raft.heartbeatMilliseconds) * 1_000_000
         slowApplyNanoseconds = UInt64(max(0, node.configuration.warningApplyDuration.count))
         slowWriteNanoseconds = node.requests.shortestNanoseconds
+        slowWrites = SlowRequestBudget(perSecond: node.requests.lookedAtPerSecond)
         let now = monotonicNow()
         nextTick = now + tickNanoseconds
         nextLeasePass = now + Self.leasePassNanoseconds
@@ -174,7 +177,10 @@ final class ConsensusLoop: @unchecked Sendable {
             drop(ready.messagesAfterAppend)
             if let state = ready.softState { adopt(state) }
             apply(ready.committedEntries)
-            for state in ready.readStates { reads.confirm(state.context, index: state.index) }
+            if !ready.readStates.isEmpty {
+                let now = monotonicNow()
+                for state in ready.readStates { reads.confirm(state.context, index: state.index, at: now) }
+            }
             publishView()
         }
         serveReads()

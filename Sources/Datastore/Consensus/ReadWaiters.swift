@@ -28,9 +28,21 @@ struct ReadWaiters {
         var waiters: [ReadWaiter]
         /// Set once the quorum has answered.
         var index: LogIndex?
+        /// When it was asked, and when it answered: monotonic nanoseconds.
+        var asked: UInt64 = 0
+        var confirmed: UInt64 = 0
+    }
+
+    /// A question to the quorum that is answered and applied.
+    struct Round {
+        let index: LogIndex
+        let asked: UInt64
+        let confirmed: UInt64
     }
 
     private var groups: [UInt64: Group] = [:]
+    /// Those of the reads that were handed out last.
+    private(set) var served: [Round] = []
     private var retries: [UInt64] = []
     private var nextContext: UInt64 = 1
 
@@ -39,22 +51,26 @@ struct ReadWaiters {
         guard !waiters.isEmpty else { return nil }
         let context = nextContext
         nextContext += 1
-        groups[context] = Group(waiters: waiters)
+        groups[context] = Group(waiters: waiters, asked: waiters[0].start)
         return context
     }
 
-    mutating func confirm(_ context: [UInt8], index: LogIndex) {
+    /// - Parameter now: in monotonic nanoseconds.
+    mutating func confirm(_ context: [UInt8], index: LogIndex, at now: UInt64 = 0) {
         guard let context = Self.decode(context) else { return }
         groups[context]?.index = index
+        groups[context]?.confirmed = now
     }
 
     /// Reads whose index is applied.
     mutating func takeReady(applied: LogIndex) -> [ReadWaiter] {
         guard !groups.isEmpty else { return [] }
         var ready: [ReadWaiter] = []
+        served.removeAll(keepingCapacity: true)
         for (context, group) in groups {
             guard let index = group.index, index <= applied else { continue }
             ready += group.waiters
+            served.append(Round(index: index, asked: group.asked, confirmed: group.confirmed))
             groups[context] = nil
         }
         return ready
@@ -75,7 +91,7 @@ struct ReadWaiters {
         for (context, group) in groups where group.waiters.contains(where: { $0.start < limit }) {
             expired += group.waiters.filter { $0.start < limit }
             let rest = group.waiters.filter { $0.start >= limit }
-            groups[context] = rest.isEmpty ? nil : Group(waiters: rest, index: group.index)
+            groups[context] = rest.isEmpty ? nil : Group(waiters: rest, index: group.index, asked: rest[0].start, confirmed: group.confirmed)
         }
         return expired
     }

@@ -98,6 +98,7 @@ final class ServerTimers: @unchecked Sendable {
         let sink = ByteSink(capacity: 16)
         sink.field(1, target)
         node.propose(.compaction, sink.bytes) { [self] error in
+            node.audit?.write(AuditEntry(compaction: target), .autoCompaction, error: error)
             if let error, error != .compacted {
                 node.log.warn("failed auto compaction", .int("revision", target), .error(error.message))
                 queue.async { self.compactor?.failed() }

@@ -15,6 +15,7 @@ import Glibc
 struct ClientIdentity: Hashable, Sendable {
     /// The user of its token, or the common name of its certificate.
     var name = ""
+    /// What it calls itself, without the remarks behind: `kube-apiserver/v1.36.0` of `kube-apiserver/v1.36.0 (linux/amd64) kubernetes/0123456`.
     var agent = ""
     var address = ""
 }
@@ -122,19 +123,19 @@ final class ClientStatistics: Sendable {
 
     func wire(_ registry: Registry) {
         registry.beforeScrape { [self] in refresh() }
-        func family(_ name: String, _ help: String, _ kind: MetricKind, _ field: ClientTraffic.Field) {
+        func family(_ name: String, _ help: String, _ kind: MetricKind, _ field: ClientTraffic.Field, showsZero: Bool = true) {
             registry.sampled(name, help: help, kind: kind) { [self] emit in
                 let (rows, labels) = sample.withLock { $0 }
                 for (row, labels) in zip(rows, labels) where row.identity.name != "other" || row[.requests] > 0 {
-                    emit(labels, Double(row[field]))
+                    if showsZero || row[field] != 0 { emit(labels, Double(row[field])) }
                 }
             }
         }
         family("martlet_client_requests_total", "Calls begun, by client.", .counter, .requests)
-        family("martlet_client_errors_total", "Calls that ended with an error other than a cancel, by client.", .counter, .errors)
+        family("martlet_client_errors_total", "Calls that ended with an error other than a cancel, by client.", .counter, .errors, showsZero: false)
         family("martlet_client_received_bytes_total", "Bytes of messages received, by client.", .counter, .receivedBytes)
         family("martlet_client_sent_bytes_total", "Bytes of messages sent, by client.", .counter, .sentBytes)
-        family("martlet_client_open_calls", "Calls in progress, watch streams among them, by client.", .gauge, .openCalls)
+        family("martlet_client_open_calls", "Calls in progress, watch streams among them, by client.", .gauge, .openCalls, showsZero: false)
     }
 
     // MARK: Who calls
@@ -143,7 +144,7 @@ final class ClientStatistics: Sendable {
     func identify(_ call: Call, _ node: Node) {
         var identity = ClientIdentity()
         let agent = call.metadata(.userAgent) ?? ""
-        identity.agent = agent.utf8.count <= 80 ? agent : String(decoding: agent.utf8.prefix(80), as: UTF8.self)
+        identity.agent = String(decoding: agent.utf8.prefix(80).prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self)
         identity.address = Self.host(call.remoteAddress)
         identity.name = call.peerCommonName ?? ""
         guard node.keySpace.auth.isEnabled else { return call.keepClient(table.number(of: identity)) }

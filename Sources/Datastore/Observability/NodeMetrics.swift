@@ -55,7 +55,7 @@ struct NodeMetrics: Sendable {
         storeLock = StoreLockMetrics(registry)
         readIndexDuration = registry.histogram(
             "martlet_read_index_duration_seconds", help: "Time that linearizable reads waited for a read index, in seconds.",
-            buckets: .tenthMilliseconds16)
+            buckets: .tenthMilliseconds16, isQuiet: true)
         quotaDisarms = registry.counter(
             "martlet_quota_disarms_total", help: "NOSPACE alarms that this member took back because there was space again.")
         tls = TLSMetrics(registry)
@@ -77,7 +77,7 @@ struct StoreLockMetrics: Sendable {
         let buckets = Buckets.exponential(start: 0.000_001, factor: 4, count: 10)
         waits = registry.histogram(
             "martlet_index_lock_wait_seconds", help: "Time spent waiting for the lock of the index where it was taken, in seconds.",
-            buckets: buckets)
+            buckets: buckets, isQuiet: true)
         holds = registry.histogram(
             "martlet_index_lock_hold_seconds", help: "Time that apply held the lock of the index for a chunk of entries, in seconds.",
             buckets: buckets)
@@ -93,8 +93,8 @@ final class CallObserver: TransportObserver {
     nonisolated(unsafe) private let nextShown: UnsafePointer<UnsafeMutablePointer<UInt64>>
     private let requests: RequestLog
     private let methods: [GRPCMethodMetrics]
-    private let isUnary: [Bool]
-    private let names: [(service: String, name: String)]
+    private let forms: [CallForm]
+    private let names: [MethodName]
     /// By event loop: bytes received and sent, then four counts of each method.
     nonisolated(unsafe) private let counts: UnsafePointer<LocalCells>
     private enum Count {
@@ -116,8 +116,15 @@ final class CallObserver: TransportObserver {
         nextShown = UnsafePointer(shown)
         requests = node.requests
         let metrics = node.metrics
-        isUnary = table.methods.map { $0.kind == .unary }
-        names = table.methods.map { ($0.service, $0.name) }
+        forms = table.methods.map { method in
+            switch method.kind {
+            case .unary: .unary
+            // Those that go on until somebody ends them are streams like those in both directions.
+            case .serverStreaming: ["RangeStream", "Snapshot"].contains(method.name) ? .answerStream : .stream
+            case .bidirectional: .stream
+            }
+        }
+        names = table.methods.map { MethodName(service: $0.service, name: $0.name) }
         methods = table.methods.map { method in
             let type: GRPCMethodType =
                 switch method.kind {
@@ -148,7 +155,11 @@ final class CallObserver: TransportObserver {
         let traffic = clients[loop]
         traffic.add(1, .requests, of: client)
         traffic.add(1, .openCalls, of: client)
-        if isUnary[method], requests.isWanted(at: call.loop.now, nextShown[loop]) { requests.takeNotes(call, node.loops[loop]) }
+        if forms[method] == .stream {
+            requests.streamBegan(call, node.loops[loop])
+        } else if requests.isWanted(at: call.loop.now, nextShown[loop]) {
+            requests.takeNotes(call, node.loops[loop])
+        }
     }
 
     func callFinished(method: Int, _ call: Call, code: StatusCode) {
@@ -169,7 +180,7 @@ final class CallObserver: TransportObserver {
     }
 
     func callEnded(method: Int, _ call: Call, _ ending: CallEnding) {
-        node.requests.ended(call, ending, service: names[method].service, name: names[method].name, node)
+        node.requests.ended(call, ending, forms[method], names[method], node)
     }
 
     func messageReceived(method: Int, bytes: Int, _ origin: CallOrigin) {

@@ -105,13 +105,17 @@ final class ResourceStatistics: Sendable {
     /// What never happened to a resource has no series: most resources are written rarely, and most of a scrape would be zeros.
     func wire(_ registry: Registry) {
         registry.beforeScrape { [self] in refresh() }
-        func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (Row) -> Int) {
+        // A resource that is known has a number of keys, if that is 0; of all else what is 0 is left out.
+        func gauge(_ name: String, _ help: String, showsZero: Bool = false, _ value: @escaping @Sendable (Row) -> Int) {
             registry.sampled(name, help: help) { [self] emit in
                 let sample = sample.withLock { $0 }
-                for (row, series) in zip(sample.rows, sample.series) { emit(series.own, Double(value(row))) }
+                for (row, series) in zip(sample.rows, sample.series) {
+                    let level = value(row)
+                    if level != 0 || showsZero { emit(series.own, Double(level)) }
+                }
             }
         }
-        gauge("martlet_resource_keys", "Keys alive, by resource.") { Int($0.usage.liveKeys) }
+        gauge("martlet_resource_keys", "Keys alive, by resource.", showsZero: true) { Int($0.usage.liveKeys) }
         gauge("martlet_resource_live_bytes", "Bytes of keys alive with their values, by resource.") { Int($0.usage.liveBytes) }
         gauge("martlet_resource_history_bytes", "Bytes of versions replaced or deleted and not yet compacted, by resource.") {
             Int($0.usage.historyBytes)

@@ -159,6 +159,7 @@ final class LeaseKeepAliveMethod: MethodHandler {
             ttl = granted
             node.metrics.lease.renewed.increment()
             if hasCheckpoint { node.clearCheckpoint(of: id) }
+            node.requests.did("lease_renew", on: call, since: now) { [SpanAttribute("id", id)] }
         case .notFound: ttl = 0
         case .expiring:
             guard now < deadline else { return call.fail(.timeout) }

@@ -33,7 +33,7 @@ final class RangeStreamMethod: MethodHandler, LinearizableHandler {
             let stream = try node.authorizedRead(call) { (auth, who) throws(CallError) in
                 try auth.check(who, request)
             } _: { () throws(CallError) in
-                try RangeStreamState(request, node)
+                try RangeStreamState(request, bytes, node)
             }
             call.userData = stream
             stream.go(on: call)
@@ -56,11 +56,16 @@ private final class RangeStreamState {
     private var bytesWanted = 64 << 10
     private let bytesWantedMax: Int
     private let head = ByteSink(capacity: 64)
+    /// For whoever wants to know why it was slow.
+    private let requestBytes: [UInt8]
+    private let key: [UInt8]
     private var isEnded = false
     private var hasBegun = false
 
-    init(_ request: RangeRequest, _ node: Node) throws(CallError) {
+    init(_ request: RangeRequest, _ bytes: UnsafeRawBufferPointer, _ node: Node) throws(CallError) {
         self.node = node
+        requestBytes = [UInt8](bytes)
+        key = [UInt8](request.key)
         revision = request.revision
         bytesWantedMax = Int(node.configuration.limits.requestBytesMaximum)
         answer = try node.store.range(request)
@@ -78,6 +83,7 @@ private final class RangeStreamState {
         }
         // A compaction ends the stream: nobody may rely on what it would still bring.
         if revision > 0, revision < node.store.compactRevision { return call.fail(.compacted) }
+        if !hasBegun { noteBegun(call) }
         guard let cursor = answer.cursor else { return sendSingleKey(on: call) }
         let elements = cursor.nextElements(reaching: bytesWanted)
         bytesWanted = min(bytesWanted * 2, bytesWantedMax)
@@ -105,12 +111,41 @@ private final class RangeStreamState {
             if !isLast { again(on: call) }
         }
         call.send(length: body.length, source: body)
-        if isLast { call.finish() }
+        if isLast {
+            noteAnswered(call, keys: cursor.keyValueCount)
+            call.finish()
+        }
     }
 
     /// In a turn of its own: the transport, which has just read the end of a message, takes no other then.
     private func again(on call: Call) {
         call.loop.later { self.go(on: call) }
+    }
+
+    /// The keys are counted: what follows is sending.
+    private func noteBegun(_ call: Call) {
+        let now = monotonicNow()
+        call.withRecord { record in
+            if !record.span.has(.queued) { record.span.mark(.queued, at: record.span.start) }
+            record.span.mark(.ranged, at: now)
+            record.markEncoded(at: now)
+            record.revision = answer.revision
+            key.withUnsafeBytes { record.key.set($0) }
+        }
+    }
+
+    private func noteAnswered(_ call: Call, keys: Int) {
+        let now = monotonicNow()
+        var isWanted = false
+        call.withRecord { isWanted = $0.notes != nil || now &- $0.span.start > node.requests.shortestNanoseconds }
+        guard isWanted, let notes = RequestNotes.make(call) else { return }
+        notes.description = requestBytes.withUnsafeBytes { RequestDescription(.range, $0, isStream: true) }
+        var facts = AnswerFacts()
+        facts.count = Int64(keys)
+        facts.counts = [keys]
+        facts.revision = answer.revision
+        notes.answer = facts
+        notes.isKept = true
     }
 
     private func sendSingleKey(on call: Call) {
@@ -123,6 +158,7 @@ private final class RangeStreamState {
                 sink.append(scratch.bytes)
             }
         }
+        noteAnswered(call, keys: scratch.count > 0 ? 1 : 0)
         call.finish()
     }
 }

@@ -17,6 +17,10 @@ final class SnapshotMethod: MethodHandler {
             let job = SnapshotJob(call, walk, node: node)
             guard node.snapshots.start({ job.run() }) else { throw .tooManyRequests }
             call.userData = job
+            // Rare and long: always among the requests that are shown.
+            let now = monotonicNow()
+            call.withRecord { $0.span.mark(.queued, at: now) }
+            RequestNotes.make(call)?.isKept = true
         } catch {
             call.fail(error)
         }

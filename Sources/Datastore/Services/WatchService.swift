@@ -215,6 +215,7 @@ final class WatchMethod: MethodHandler {
                     watches.hub.refuse(stream, reason: reason)
                 } else {
                     watches.hub.create(stream, request)
+                    node.requests.did("watch", on: call, since: began) { SpanAttribute.list(of: request) }
                 }
             case .cancel(let id): watches.hub.cancel(stream, id: id)
             case .progress: watches.hub.progress(stream)

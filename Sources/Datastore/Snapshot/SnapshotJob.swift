@@ -41,6 +41,8 @@ final class SnapshotJob: @unchecked Sendable {
     private let shared = Mutex(Shared())
     /// The loop has taken something since the thread last waited.
     private let space = WorkSignal(false)
+    /// Used on the event loop only.
+    private var hasBegun = false
     /// Field 4 of every message.
     private let versionField: [UInt8]
 
@@ -74,6 +76,14 @@ final class SnapshotJob: @unchecked Sendable {
             if state.chunks.isEmpty { ending = state.ending }
         }
         guard call.isAlive else { return cancel() }
+        if !hasBegun, !taken.isEmpty {
+            hasBegun = true
+            let now = monotonicNow()
+            call.withRecord { record in
+                record.markEncoded(at: now)
+                record.revision = walk.revision
+            }
+        }
         let head = ByteSink(capacity: 64)
         for chunk in taken {
             head.clear()

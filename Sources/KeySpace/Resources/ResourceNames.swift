@@ -4,6 +4,7 @@
 // addressing over pointers that are published once. Whatever belongs to no resource, or to one too many, is `other`.
 
 import Synchronization
+import Wire
 
 #if canImport(Glibc)
 import Glibc
@@ -64,34 +65,15 @@ public final class ResourceNames: @unchecked Sendable {
         return find(name) ?? .other
     }
 
-    /// The part of a key that names its resource: a segment behind the prefix, or two where the first is an API group
-    /// (it has a dot) or is shared by two kinds (services).
+    /// The part of a key that names its resource.
     private func name(in key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         for prefix in prefixes {
             guard key.count > prefix.count, memcmp(key.baseAddress!, prefix, prefix.count) == 0 else { continue }
             let rest = UnsafeRawBufferPointer(rebasing: key[prefix.count...])
-            var end = 0
-            var isGroup = false
-            while end < rest.count, rest[end] != UInt8(ascii: "/") {
-                if rest[end] == UInt8(ascii: ".") { isGroup = true }
-                end += 1
-            }
-            // A key of one segment (`/registry/health`) belongs to no resource.
-            guard end > 0, end < rest.count, end <= Self.nameBytesMax else { return nil }
-            guard isGroup || Self.isServices(rest, end) else { return UnsafeRawBufferPointer(rebasing: rest[..<end]) }
-            var second = end + 1
-            while second < rest.count, rest[second] != UInt8(ascii: "/") { second += 1 }
-            // A range over a whole group or over both kinds is named by the group.
-            if second == rest.count || second == end + 1 || second > Self.nameBytesMax { second = end }
-            return UnsafeRawBufferPointer(rebasing: rest[..<second])
+            guard let part = ResourcePart(rest), part.firstCount <= Self.nameBytesMax else { return nil }
+            return UnsafeRawBufferPointer(rebasing: rest[..<(part.count <= Self.nameBytesMax ? part.count : part.firstCount)])
         }
         return nil
-    }
-
-    @inline(__always)
-    private static func isServices(_ rest: UnsafeRawBufferPointer, _ end: Int) -> Bool {
-        let name: StaticString = "services"
-        return end == name.utf8CodeUnitCount && memcmp(rest.baseAddress!, name.utf8Start, end) == 0
     }
 
     // MARK: The table

@@ -69,17 +69,22 @@ public final class GRPCMetrics: Sendable {
         }
     }
 
-    /// The series of one method, made if need be. Methods of services that are not counted from the start
-    /// (Lock, Election) are looked up by their first call.
+    /// The series of one method, made if need be. Those of services that are not counted from the start (Lock, Election) are shown
+    /// once they have moved.
     public func method(service: String, _ method: String, _ type: GRPCMethodType) -> GRPCMethodMetrics {
+        let isCountedFromStart = grpcServicesCountedFromStart.contains { $0.name == service }
+        func counter(_ vector: Vector<Counter>) -> Counter {
+            isCountedFromStart ? vector.series(type.rawValue, service, method) : vector.quiet(type.rawValue, service, method)
+        }
         let handled = UnsafeMutablePointer<Counter>.allocate(capacity: grpcCodeCount)
         for (code, name) in grpcCodeNames.enumerated() {
-            (handled + code).initialize(to: handledVector.series(type.rawValue, service, method, name))
+            let series =
+                isCountedFromStart
+                ? handledVector.series(type.rawValue, service, method, name) : handledVector.quiet(type.rawValue, service, method, name)
+            (handled + code).initialize(to: series)
         }
         return GRPCMethodMetrics(
-            started: startedVector.series(type.rawValue, service, method),
-            messagesReceived: receivedVector.series(type.rawValue, service, method),
-            messagesSent: sentVector.series(type.rawValue, service, method),
+            started: counter(startedVector), messagesReceived: counter(receivedVector), messagesSent: counter(sentVector),
             handling: handlingVector?.series(type.rawValue, service, method),
             handled: UnsafePointer(handled))
     }

@@ -28,29 +28,24 @@ public struct ResourceKey {
             guard path.next() != nil else { return nil }
         }
         prefix = path.passed
-        guard var first = path.next() else { return nil }
-        if first.contains(UInt8(ascii: ".")) {
-            group = first
-            guard let next = path.next() else { return nil }
-            first = next
+        let rest = path.rest
+        guard let part = ResourcePart(rest), !part.isPaired || part.count > part.firstCount else { return nil }
+        path.at += part.count + 1
+        if part.hasGroup {
+            group = UnsafeRawBufferPointer(rebasing: rest[..<part.firstCount])
+            resource = UnsafeRawBufferPointer(rebasing: rest[(part.firstCount + 1)..<part.count])
         } else {
             group = UnsafeRawBufferPointer(start: nil, count: 0)
+            resource = UnsafeRawBufferPointer(rebasing: rest[..<part.count])
         }
-        // Services and endpoints share a directory.
-        if group.isEmpty, Self.isEqual(first, "services") {
-            guard let next = path.next() else { return nil }
-            resource = UnsafeRawBufferPointer(start: first.baseAddress, count: first.count + 1 + next.count)
-        } else {
-            resource = first
-        }
-        guard let part = path.next() else {
+        guard let next = path.next() else {
             // A name at the end of the key has no separator behind it.
             name = path.rest
             namespace = UnsafeRawBufferPointer(start: nil, count: 0)
             guard !name.isEmpty, name.first != Path.separator else { return nil }
             return
         }
-        namespace = part
+        namespace = next
         name = path.rest
         guard !name.isEmpty, name.first != Path.separator else { return nil }
     }

@@ -1,5 +1,6 @@
 // traceparent, sampling, and the names of Kubernetes' resources.
 
+import SpanExport
 import Testing
 
 @testable import Datastore

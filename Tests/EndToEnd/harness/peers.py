@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
@@ -96,6 +97,11 @@ def old_etcdutl():
     if path.exists() and not os.access(path, os.X_OK):
         path.chmod(0o755)
     return _first(path)
+
+
+def prometheus(program="prometheus"):
+    """Prometheus or one of its tools (promtool), as Debian ships them."""
+    return _first(CACHE / "prometheus/usr/bin" / program, shutil.which(program))
 
 
 def etcdutl():

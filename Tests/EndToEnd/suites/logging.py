@@ -17,7 +17,7 @@ import urllib.request
 
 import grpc
 
-from harness import peers
+from harness import api, peers
 from harness.case import Case, flag
 from harness.client import Client, compare, op_delete, op_put, op_range
 from harness.server import READY, Server, free_port
@@ -351,6 +351,41 @@ class Stalled(Case):
                 os.close(reader)
 
 
+class Flood(Case):
+    def test_too_many_slow_requests_are_counted_and_said(self):
+        """Every request is slow and there are more than are asked for: lines up to the rate, the rest counted, and said."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "log"
+            server = Server("--slow-request-log-rate=20", f"{flag('warning-apply-duration')}=1ns", f"--log-outputs={path}")
+            try:
+                server.spawn()
+                wait_until(lambda: path.exists() and READY in path.read_text())
+                with Client(server.address) as client:
+                    count = 0
+                    # As fast as it goes, until a second has had more of them than its share.
+                    while metric(server, "martlet_slow_request_lines_dropped_total") == 0:
+                        for future in [client.stub("KV.Put").future(api.PutRequest(key=b"key/%d" % n)) for n in range(500)]:
+                            future.result(20)
+                        count += 500
+                        self.assertLess(count, 100_000, "nothing is dropped")
+                    # What is asked for after the storm is told again.
+                    wait_until(lambda: "slow requests were not logged" in path.read_text())
+                    wait_until(lambda: (client.put(b"after/the/storm", b""), "after/the/storm" in path.read_text())[1])
+                    slow = metric(server, "etcd_server_slow_apply_total")
+                    wait_until(lambda: metric(server, "martlet_slow_requests_queued") == 0)
+                    lost = metric(server, "martlet_slow_request_lines_dropped_total") + metric(server, "martlet_slow_requests_dropped_total")
+                    written = [json.loads(line) for line in path.read_text().splitlines()]
+                self.assertGreaterEqual(slow, count)
+                lines = sum(line["msg"] == SLOW[0] for line in written)
+                self.assertLess(lines, count)
+                # Each apply has its line, or is among those that have none.
+                self.assertGreaterEqual(lines + lost, count)
+                said = [line for line in written if line["msg"] == "slow requests were not logged"]
+                self.assertGreater(sum(line["lines"] for line in said), 0)
+            finally:
+                server.close()
+
+
 class Audit(Case):
     def test_who_changed_what(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -406,3 +441,28 @@ class Audit(Case):
                     self.assertEqual([(line["user"], line["result"]) for line in lines],
                                      [("root", "OK"), ("root", "OK"), ("bob", "PermissionDenied")])
                     self.assertTrue(lines[1]["changes"][0]["to-the-end"])
+
+    def test_what_the_server_does_by_itself(self):
+        """Keys that go with their lease, and compactions that nobody asked for."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "audit.log"
+            with Server(f"--audit-log-output={path}", "--audit-log-methods=LeaseExpiry,martlet/AutoCompaction", "--auto-compaction-mode=periodic",
+                        "--auto-compaction-retention=2s") as server, Client(server.address) as client:
+                lease, empty = client.grant(1).ID, client.grant(1).ID
+                for key in (b"/registry/events/b", b"/registry/events/a"):
+                    client.put(key, b"top secret", lease=lease)
+                self.assertNotEqual(lease, empty)
+
+                def lines(method):
+                    return [json.loads(line) for line in path.read_text().splitlines() if json.loads(line)["method"] == f"martlet/{method}"]
+                wait_until(lambda: len(lines("LeaseExpiry")) == 2)
+                told = {line["lease"]: line for line in lines("LeaseExpiry")}
+                self.assertEqual(set(told), {f"{lease:x}", f"{empty:x}"})
+                self.assertEqual(sorted(change["key"] for change in told[f"{lease:x}"]["changes"]), ["/registry/events/a", "/registry/events/b"])
+                self.assertTrue(all(change["op"] == "delete" for change in told[f"{lease:x}"]["changes"]))
+                self.assertEqual((told[f"{lease:x}"]["result"], told[f"{empty:x}"].get("changes")), ("OK", None))
+                wait_until(lambda: (client.put(b"revisions", b""), lines("AutoCompaction"))[1], 60)
+                compaction = lines("AutoCompaction")[0]
+                self.assertGreater(int(compaction["compact-revision"]), 1)
+                self.assertEqual(compaction["result"], "OK")
+                self.assertEqual({json.loads(line)["method"] for line in path.read_text().splitlines()}, {"martlet/LeaseExpiry", "martlet/AutoCompaction"})

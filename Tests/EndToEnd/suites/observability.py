@@ -257,9 +257,9 @@ class Formats(Case):
         client.range(b"/registry/pods/", b"/registry/pods0")
 
     def promtool(self, *arguments, **options):
-        tool = shutil.which("promtool")
+        tool = peers.prometheus("promtool")
         if not tool:
-            self.skipTest("no promtool: apt-get install prometheus")
+            self.skipTest("no promtool: scripts/test fetches it")
         return run([tool, *arguments], **options)
 
     def test_basic_has_no_handling_times(self):
@@ -539,6 +539,36 @@ class Pages(Case):
             self.assertEqual((store["revision"], store["keys"], store["etcd_version"]), (2, 1, "3.7.1"))
             self.assertGreaterEqual(store["applied_index"], store["durable_index"])
 
+    def test_a_scrape_is_small(self):
+        """A control plane's: forty resources that are written, read and watched, twenty clients, default settings."""
+        with Server() as server, Client(server.address) as client:
+            load(server, client)
+            resources = [f"resources{i:02}" if i < 30 else f"group{i}.example.com/resources{i}" for i in range(40)]
+            with client.watch() as stream:
+                prefixes = [f"/registry/{resource}/".encode() for resource in resources]
+                for prefix in prefixes:
+                    stream.create(prefix, prefix[:-1] + b"0")
+                for prefix in prefixes:
+                    for i in range(3):
+                        client.put(prefix + b"default/%d" % i, bytes(500 * i))
+                        client.range(prefix + b"default/%d" % i)
+                    client.delete(prefix + b"default/0")
+                    client.range(prefix, prefix[:-1] + b"0")
+                stream.events(4 * len(resources))
+                for i in range(20):
+                    agent = f"kube-component-{i}/v1.36.0 (linux/amd64) kubernetes/0123456"
+                    with Client(server.address, options=[("grpc.primary_user_agent", agent)]) as one:
+                        one.put(b"/registry/leases/kube-system/%d" % i, bytes(400))
+                        one.range(b"/registry/leases/kube-system/%d" % i)
+                body = get(server.url + "/metrics")[2]
+            families = parse_metrics(body.decode())
+            self.assertEqual(len({dict(labels)["resource"] for _, labels in families["martlet_resource_live_bytes"][1]}), 42)
+            self.assertGreaterEqual(len(families["martlet_client_requests_total"][1]), 21)
+            self.assertLess(len(body), 200_000, collections.Counter(
+                {name: sum(len(line) for line in body.decode().splitlines() if re.search(rf"\b{name}(_bucket|_sum|_count)?[{{ ]", line)) for name in families}
+            ).most_common(15))
+            self.assertLess(len(get(server.url + "/metrics", **{"Accept-Encoding": "gzip"})[2]), 60_000)
+
     def test_a_scrape_is_bounded(self):
         """With twice as many resources and clients as have series of their own."""
         with Server() as server, Client(server.address) as client:
@@ -593,9 +623,9 @@ class Files(Case):
             run(["python3", str(REPOSITORY / name), "--check"], check=True)
 
     def test_promtool(self):
-        tool = shutil.which("promtool")
+        tool = peers.prometheus("promtool")
         if not tool:
-            self.skipTest("no promtool: apt-get install prometheus")
+            self.skipTest("no promtool: scripts/test fetches it")
         folder = REPOSITORY / "manifests/prometheus"
         run([tool, "check", "rules", str(folder / "rules.yml")], check=True)
         run([tool, "check", "config", str(folder / "prometheus.yml")], check=True)
@@ -661,9 +691,9 @@ class Prometheus(Case):
 
     @only_martlet
     def test_every_expression(self):
-        binary = shutil.which("prometheus")
+        binary = peers.prometheus()
         if not binary:
-            self.skipTest("no prometheus: apt-get install prometheus")
+            self.skipTest("no prometheus: scripts/test fetches it")
         work = pathlib.Path(tempfile.mkdtemp(prefix="martlet-prometheus-"))
         self.addCleanup(shutil.rmtree, work, True)
         server = self.enterContext(Server("--metrics=extensive"))

@@ -9,7 +9,7 @@ import grpc
 
 from harness import api
 from harness.case import Case
-from harness.client import Client, compare, op_put, op_range
+from harness.client import Client, KeepAlive, compare, op_put, op_range
 from harness.server import Server, free_port
 from suites.logging import metric, wait_until
 
@@ -129,6 +129,49 @@ class Export(Case):
             self.assertEqual(attributes(txn.attributes), {
                 "compare_first_key": "k", "success_first_key": "k", "success_first_type": "put", "success_first_lease": 0,
                 "compare_len": 1, "success_len": 1, "failure_len": 1, "read_only": False})
+
+    def test_streams(self):
+        """Streams of a traced caller have spans: those with one request when they end, of the others also what is asked on them, at once."""
+        with Receiver() as receiver, Server(*flags(receiver)) as server, Client(server.address) as client:
+            for number in range(50):
+                client.put(b"/registry/pods/%02d" % number, b"secret" * 100)
+            lease = client.grant(60).ID
+            with client.watch(parent()) as watch, KeepAlive(client, parent()) as renewals, client.watch(parent("00")) as quiet:
+                watch.create(b"/registry/pods/", b"/registry/pods0", start_revision=7, prev_kv=True)
+                quiet.create(b"/registry/", b"/registry0")
+                renewals.renew(lease)
+                renewals.renew(lease)
+                # They go on, and are told all the same.
+                wait_until(lambda: {span.name for span in receiver.spans} == {"watch", "lease_renew"})
+                self.assertEqual(receiver.servers(), [])
+                chunks = list(client.call("KV.RangeStream", key=b"/registry/pods/", range_end=b"/registry/pods0", limit=40, metadata=parent()))
+                self.assertTrue(chunks)
+                for _ in client.call("Maintenance.Snapshot", metadata=parent()):
+                    pass
+            wait_until(lambda: {span.name for span in receiver.servers()} == {
+                "etcdserverpb.Watch/Watch", "etcdserverpb.Lease/LeaseKeepAlive", "etcdserverpb.KV/RangeStream", "etcdserverpb.Maintenance/Snapshot"})
+            self.assertEqual({(span.trace_id.hex(), span.trace_state) for span in receiver.spans}, {(TRACE, "vendor=x")})
+            servers = {span.name.rsplit("/", 1)[1]: span for span in receiver.servers()}
+            self.assertEqual(len(receiver.servers()), 4)
+            self.assertTrue(all(span.parent_span_id.hex() == CALLER for span in servers.values()))
+            children = {}
+            for span in receiver.spans:
+                self.assertGreaterEqual(span.end_time_unix_nano, span.start_time_unix_nano)
+                children.setdefault(span.parent_span_id, []).append(span)
+            created, = children[servers["Watch"].span_id][:1]
+            self.assertEqual(attributes(created.attributes), {
+                "key": "/registry/pods/", "range_end": "/registry/pods0", "start_rev": 7, "progress_notify": False, "prev_kv": True, "fragment": False})
+            renewed = [span for span in children[servers["LeaseKeepAlive"].span_id] if span.name == "lease_renew"]
+            self.assertEqual([attributes(span.attributes) for span in renewed], [{"id": lease}] * 2)
+            ranged, = (span for span in children[servers["RangeStream"].span_id] if span.name == "range_streaming")
+            self.assertEqual(attributes(ranged.attributes), {
+                "range_begin": "/registry/pods/", "range_end": "/registry/pods0", "rev": 0, "limit": 40, "count_only": False})
+            self.assertEqual([span.name for span in children[ranged.span_id]], ["queued", "ranged", "encoded"])
+            told = attributes(servers["RangeStream"].attributes)
+            self.assertEqual((told["k8s.resource"], told["etcd.revision"], told["rpc.grpc.status_code"]), ("pods", 51, 0))
+            self.assertGreater(told["rpc.response.size"], 40 * 600)
+            self.assertGreater(attributes(servers["Snapshot"].attributes)["rpc.response.size"], 10_000)
+            self.assertNotIn("secret", str(receiver.requests))
 
     def test_a_receiver_that_goes_and_comes_back(self):
         """Requests are served at their pace meanwhile; the queue is bounded; spans flow again."""

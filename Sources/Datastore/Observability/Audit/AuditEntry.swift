@@ -42,6 +42,19 @@ struct AuditEntry {
         }
     }
 
+    /// A lease that has run out, with the keys that go with it.
+    init(expired lease: Int64, keys: [[UInt8]]) {
+        kind = .leaseRevoke
+        subject = [("lease", Self.hexadecimal(lease))]
+        for key in keys { add(Change(operation: "delete", key: key, rangeEnd: [])) }
+    }
+
+    /// A compaction that the server has begun by itself.
+    init(compaction revision: Int64) {
+        kind = .compaction
+        subject = [("compact-revision", "\(revision)")]
+    }
+
     private static func hexadecimal(_ id: Int64) -> String { String(UInt64(bitPattern: id), radix: 16) }
 
     /// Fields of other requests that say whom or what they change, by number. Passwords are not among them.

@@ -67,7 +67,36 @@ final class AuditLog: Sendable {
         }
     }
 
+    /// Names of what the server does by itself, in the place of a method's.
+    enum OwnChange: String {
+        case leaseExpiry = "martlet/LeaseExpiry"
+        case autoCompaction = "martlet/AutoCompaction"
+
+        fileprivate var shortName: String { String(rawValue.dropFirst("martlet/".count)) }
+    }
+
+    func audits(_ change: OwnChange) -> Bool {
+        methods.isEmpty || methods.contains(change.rawValue) || methods.contains(change.shortName)
+    }
+
+    /// A change that no client has asked for. Told by the member that leads.
+    func write(_ entry: AuditEntry, _ change: OwnChange, error: CallError?) {
+        guard audits(change) else { return }
+        write(entry, (error?.code ?? .ok, error?.message ?? ""), method: change.rawValue) { _ in }
+    }
+
     func write(_ entry: AuditEntry, _ call: Call, _ ending: (code: StatusCode, message: String), method: String, _ node: Node) {
+        write(entry, ending, method: method) { sink in
+            member("user", node.userName(call), sink)
+            member("client-cn", call.peerCommonName ?? "", sink)
+            member("address", call.remoteAddress, sink)
+            member("user-agent", call.metadata(.userAgent) ?? "", sink)
+        }
+    }
+
+    private func write(
+        _ entry: AuditEntry, _ ending: (code: StatusCode, message: String), method: String, _ appendCaller: (ByteSink) -> Void
+    ) {
         guard !entry.isEmpty else { return }
         var changes = entry.done
         if !prefixes.isEmpty, !entry.changes.isEmpty {
@@ -80,10 +109,7 @@ final class AuditLog: Sendable {
         sink.append(timestampText(Int64(WallClock.nanoseconds())))
         sink.append("\",\"method\":" as StaticString)
         sink.json(method)
-        member("user", node.userName(call), sink)
-        member("client-cn", call.peerCommonName ?? "", sink)
-        member("address", call.remoteAddress, sink)
-        member("user-agent", call.metadata(.userAgent) ?? "", sink)
+        appendCaller(sink)
         for (name, value) in entry.subject { member(name, value, sink) }
         if !entry.changes.isEmpty { append(changes, sink) }
         if entry.more > 0 { sink.append(",\"more-changes\":\(entry.more)") }

@@ -17,6 +17,15 @@ struct SpanAttribute: Sendable, Equatable {
     init(_ name: String, _ number: Int64) { (self.name, value) = (name, .number(number)) }
     init(_ name: String, _ flag: Bool) { (self.name, value) = (name, .boolean(flag)) }
     init(_ name: String, key: UnsafeRawBufferPointer) { self.init(name, String(decoding: key, as: UTF8.self)) }
+
+    /// Those of a watcher that is made.
+    static func list(of request: WatchCreateRequest) -> [SpanAttribute] {
+        [
+            SpanAttribute("key", key: request.key), SpanAttribute("range_end", key: request.rangeEnd),
+            SpanAttribute("start_rev", request.startRevision), SpanAttribute("progress_notify", request.progressNotify),
+            SpanAttribute("prev_kv", request.wantsPrevious), SpanAttribute("fragment", request.fragment),
+        ]
+    }
 }
 
 /// One request of a client.
@@ -29,15 +38,18 @@ struct RequestDescription: Sendable {
     private(set) var then = (count: 0, size: 0)
     private(set) var otherwise = (count: 0, size: 0)
     private(set) var isReadOnly = false
+    /// A range whose answer is a stream.
+    private(set) var isStream = false
     /// The fields of etcd's trace, in its order.
     private(set) var detail: [(name: String, value: String)] = []
     /// As etcd's child span has them.
     private(set) var attributes: [SpanAttribute] = []
 
     /// - Parameter kind: `range` and `txn` also for those that only read.
-    init(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, isReadOnly: Bool = false) {
+    init(_ kind: InternalRequestKind, _ body: UnsafeRawBufferPointer, isReadOnly: Bool = false, isStream: Bool = false) {
         self.kind = kind
         self.isReadOnly = isReadOnly
+        self.isStream = isStream
         text = RequestTexts.text(kind, body)
         size = body.count
         switch kind {
@@ -47,8 +59,9 @@ struct RequestDescription: Sendable {
             attributes = [
                 SpanAttribute("range_begin", key: range.key), SpanAttribute("range_end", key: range.rangeEnd),
                 SpanAttribute("rev", range.revision), SpanAttribute("limit", range.limit),
-                SpanAttribute("count_only", range.countOnly), SpanAttribute("keys_only", range.keysOnly),
+                SpanAttribute("count_only", range.countOnly),
             ]
+            if !isStream { attributes.append(SpanAttribute("keys_only", range.keysOnly)) }
         case .put:
             guard let put = try? PutRequest(decoding: body) else { return }
             detail = [("key", Self.text(put.key)), ("req_size", "\(body.count)")]
@@ -107,7 +120,7 @@ struct RequestDescription: Sendable {
     /// The name of etcd's trace and of its child span.
     var operation: (trace: String, span: String)? {
         switch kind {
-        case .range: ("range", "range")
+        case .range: isStream ? ("range_streaming", "range_streaming") : ("range", "range")
         case .put: ("put", "put")
         case .deleteRange: ("delete_range", "delete_range")
         case .txn: ("transaction", "txn")

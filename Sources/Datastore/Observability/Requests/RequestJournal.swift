@@ -52,7 +52,7 @@ extension RequestRecord {
     /// For keeping: without what is only needed once.
     fileprivate var kept: RequestRecord {
         RequestRecord(
-            method: method, service: service, name: name, start: start, nanoseconds: nanoseconds, span: span, code: code,
+            form: form, method: method, start: start, nanoseconds: nanoseconds, span: span, code: code,
             message: message, remote: remote, user: user, commonName: commonName, userAgent: userAgent, key: key, revision: revision,
             requestBytes: requestBytes, answerBytes: answerBytes, description: nil, answer: nil, apply: nil, trace: trace,
             isShown: isShown, isVerbose: isVerbose)

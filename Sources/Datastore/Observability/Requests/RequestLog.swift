@@ -5,6 +5,7 @@ import CShims
 import DatastoreMetrics
 import DatastoreTracing
 import Glibc
+import SpanExport
 import Synchronization
 import Transport
 import Wire
@@ -36,6 +37,8 @@ final class RequestLog: @unchecked Sendable {
     let isObserving: Bool
     private let slowCallNanoseconds: UInt64
     private let linesPerSecond: Int
+    /// Of these a second, and thread, there are words and records; of others there is a count.
+    let lookedAtPerSecond: Int
     private let loops: [ServerLoop]
 
     init(_ configuration: Configuration, log: Log, loops: [ServerLoop], exporter: SpanExporter?) {
@@ -48,6 +51,7 @@ final class RequestLog: @unchecked Sendable {
         slowCallNanoseconds = UInt64(max(0, configuration.warningUnaryRequestDuration.count))
         shortestNanoseconds = min(slowApplyNanoseconds, slowCallNanoseconds, TraceLine.thresholdNanoseconds)
         linesPerSecond = Int(clamping: configuration.slowRequestLinesPerSecond)
+        lookedAtPerSecond = linesPerSecond > 0 ? linesPerSecond : ServerLimits.slowRequestsLookedAtPerSecond
         levelChanged()
     }
 
@@ -64,11 +68,11 @@ final class RequestLog: @unchecked Sendable {
         ) { [self] in Double(waiting.load(ordering: .relaxed)) }
         registry.callback(
             "martlet_slow_requests_dropped_total",
-            help: "Slow requests that were not recorded because too many waited for it.", kind: .counter
+            help: "Slow requests that were not recorded because there were too many.", kind: .counter
         ) { [self] in Double(dropped.load(ordering: .relaxed)) }
         registry.callback(
             "martlet_slow_request_lines_dropped_total",
-            help: "Lines about slow requests above --slow-request-log-rate.", kind: .counter
+            help: "Lines about slow requests that were not written because there were too many.", kind: .counter
         ) { [self] in Double(linesDropped.load(ordering: .relaxed)) }
     }
 
@@ -90,13 +94,7 @@ final class RequestLog: @unchecked Sendable {
             notes = RequestNotes()
             return notes!
         }
-        if let sampler, exporter != nil {
-            let parent = call.withMetadata(.traceparent) { $0.flatMap { TraceParent($0) } }
-            if var trace = sampler.sample(parent: parent, random: context.random) {
-                if parent != nil { trace.state = call.metadata(.registered(ServerLimits.traceStateMetadata)) ?? "" }
-                make().trace = trace
-            }
-        }
+        if exporter != nil, let trace = sampled(call, context) { make().trace = trace }
         if log.isEnabled(.debug) { make().isVerbose = true }
         if call.loop.now >= context.nextShownRequest.pointee {
             context.nextShownRequest.pointee = call.loop.now + ServerLimits.shownRequestIntervalNanoseconds
@@ -105,17 +103,52 @@ final class RequestLog: @unchecked Sendable {
         if let notes { call.withRecord { $0.notes = notes } }
     }
 
+    /// A line about an apply that took too long is not even begun: there are too many.
+    func gaveUpLine() { linesDropped.wrappingAdd(1, ordering: .relaxed) }
+
+    /// A stream of many requests has begun. It is traced if its caller is, or by its own lot; what is asked on it then has spans, and
+    /// so has it when it ends.
+    func streamBegan(_ call: Call, _ context: LoopContext) {
+        guard exporter != nil, let trace = sampled(call, context) else { return }
+        RequestNotes.make(call)?.trace = trace
+    }
+
+    /// Something that was asked for on a stream has been done since `began`.
+    @inline(__always)
+    func did(_ name: String, on call: Call, since began: UInt64, _ attributes: () -> [SpanAttribute]) {
+        if let exporter { trace(name, call, began, attributes, exporter) }
+    }
+
+    @inline(never)
+    private func trace(_ name: String, _ call: Call, _ began: UInt64, _ attributes: () -> [SpanAttribute], _ exporter: SpanExporter) {
+        guard let trace = RequestNotes.of(call)?.trace else { return }
+        let end = UInt64(clamping: WallClock.nanoseconds())
+        exporter.add(
+            .operation(
+                TracedOperation(trace: trace, name: name, attributes: attributes(), start: end &- (monotonicNow() &- began), end: end)))
+    }
+
+    private func sampled(_ call: Call, _ context: LoopContext) -> TraceContext? {
+        guard let sampler else { return nil }
+        let parent = call.withMetadata(.traceparent) { $0.flatMap { TraceParent($0) } }
+        guard var trace = sampler.sample(parent: parent, random: context.random) else { return nil }
+        if parent != nil { trace.state = call.metadata(.registered(ServerLimits.traceStateMetadata)) ?? "" }
+        return trace
+    }
+
     /// A call has ended that was long or has notes.
-    func ended(_ call: Call, _ ending: CallEnding, service: String, name: String, _ node: Node) {
+    func ended(_ call: Call, _ ending: CallEnding, _ form: CallForm, _ method: MethodName, _ node: Node) {
         let notes = ending.record.notes.map { unsafeDowncast($0, to: RequestNotes.self) }
-        let isLong = ending.nanoseconds > min(slowCallNanoseconds, TraceLine.thresholdNanoseconds)
+        let isLong = form != .stream && ending.nanoseconds > min(slowCallNanoseconds, TraceLine.thresholdNanoseconds)
         guard isLong || notes?.isWorthRecording == true else { return }
-        guard waiting.load(ordering: .relaxed) < ServerLimits.slowRequestsQueuedMax else {
+        guard waiting.load(ordering: .relaxed) < ServerLimits.slowRequestsQueuedMax,
+            notes?.isAskedFor == true || node.loops[call.loop.index].slowRequests.admits(at: ending.endedAt)
+        else {
             dropped.wrappingAdd(1, ordering: .relaxed)
             return
         }
         let record = RequestRecord(
-            method: "/\(service)/\(name)", service: service, name: name,
+            form: form, method: method,
             start: Int64(WallClock.nanoseconds()) - Int64(monotonicNow() &- ending.record.span.start), nanoseconds: ending.nanoseconds,
             span: ending.record.span, code: ending.code, message: ending.message, remote: call.remoteAddress,
             user: node.userName(call), commonName: call.peerCommonName ?? "", userAgent: call.metadata(.userAgent) ?? "",
@@ -168,8 +201,8 @@ final class RequestLog: @unchecked Sendable {
             }
             for record in records {
                 write(record, &window, &random)
-                journal.add(record)
-                if record.trace != nil { exporter?.add(record) }
+                if record.form != .stream { journal.add(record) }
+                if record.trace != nil { exporter?.add(.request(record)) }
                 waiting.wrappingSubtract(1, ordering: .relaxed)
             }
             let lost = (requests: dropped.load(ordering: .relaxed), lines: linesDropped.load(ordering: .relaxed))
@@ -183,12 +216,13 @@ final class RequestLog: @unchecked Sendable {
     }
 
     private func write(_ record: RequestRecord, _ window: inout (began: UInt64, lines: Int), _ random: inout SystemRandomNumberGenerator) {
+        guard record.form != .stream else { return }
         let fields = record.fields
         if let apply = record.apply {
             let remote: [LogField] = record.remote.map { [.string("remote", $0)] } ?? []
             line(.warn, SlowApply.message, apply.fields + remote + fields, &window)
         }
-        if let trace = TraceLine.fields(record, id: Int64(Int32.random(in: 0 ... .max, using: &random))) {
+        if let trace = TraceLine.fields(record, id: { Int64(Int32.random(in: 0 ... .max, using: &random)) }) {
             line(.info, TraceLine.message, trace + fields, &window)
         }
         let isDebug = log.isEnabled(.debug)
@@ -196,9 +230,13 @@ final class RequestLog: @unchecked Sendable {
         else { return }
         let content = record.description?.content(record.answer, answerBytes: record.answerBytes) ?? .unknown
         let statistics = RequestStatistics(
-            startUnixNanoseconds: record.start, nanoseconds: record.nanoseconds, remote: record.remote, method: record.method,
+            startUnixNanoseconds: record.start, nanoseconds: record.nanoseconds, remote: record.remote, method: record.method.path,
             content: content)
-        line(isDebug ? .debug : .warn, RequestStatistics.message, statistics.fields + fields, &window)
+        // Of streams etcd says nothing; they last as long as their clients read, which is no reason to warn.
+        let isStream = record.form == .answerStream
+        line(
+            isDebug ? .debug : isStream ? .info : .warn, isStream ? RequestStatistics.streamMessage : RequestStatistics.message,
+            statistics.fields + fields, &window)
     }
 
     /// Without a rate, lines are sampled as all others are.
@@ -217,7 +255,9 @@ final class RequestLog: @unchecked Sendable {
 
 extension RequestNotes {
     /// Whether there is more to tell than what the audit log tells.
-    fileprivate var isWorthRecording: Bool { isShown || isVerbose || trace != nil || apply != nil }
+    fileprivate var isWorthRecording: Bool { isAskedFor || apply != nil }
+    /// Whether it is told however many others are.
+    fileprivate var isAskedFor: Bool { isShown || isVerbose || isKept || trace != nil }
 }
 
 extension Node {

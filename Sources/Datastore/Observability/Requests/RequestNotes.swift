@@ -1,6 +1,7 @@
 // What is kept of a call that somebody wants to know more of, while it runs; and what is left of it when it has ended.
 
 import DatastoreTracing
+import SpanExport
 import Transport
 import Wire
 
@@ -17,6 +18,8 @@ final class RequestNotes {
     var isShown = false
     /// Lines about it are wanted whatever it took.
     var isVerbose = false
+    /// It is recorded when it ends, whatever it took.
+    var isKept = false
     /// What the audit log will say of it.
     var audit: AuditEntry?
 
@@ -33,12 +36,33 @@ final class RequestNotes {
     }
 }
 
-/// A call that has ended, with all that will be told of it.
-struct RequestRecord: Sendable {
-    /// `/etcdserverpb.KV/Range`.
-    let method: String
+/// How a call's messages come.
+enum CallForm: Sendable {
+    case unary
+    /// One request, an answer in pieces.
+    case answerStream
+    /// Requests and answers for as long as the client likes.
+    case stream
+}
+
+/// A method in the forms in which it is told.
+struct MethodName: Sendable {
     let service: String
     let name: String
+    /// `/etcdserverpb.KV/Range`.
+    let path: String
+
+    init(service: String, name: String) {
+        self.service = service
+        self.name = name
+        path = "/\(service)/\(name)"
+    }
+}
+
+/// A call that has ended, with all that will be told of it.
+struct RequestRecord: Sendable {
+    let form: CallForm
+    let method: MethodName
     /// Nanoseconds since 1970.
     let start: Int64
     let nanoseconds: UInt64

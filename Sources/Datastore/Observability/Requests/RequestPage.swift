@@ -43,7 +43,7 @@ enum RequestPage {
             if position > 0 { sink.append(",\n" as StaticString) }
             let record = entry.record
             sink.append("{\"start\":\"\(timestampText(record.start))\",\"seconds\":\(seconds(record.nanoseconds)),\"method\":")
-            sink.json(record.method)
+            sink.json(record.method.path)
             sink.append(",\"status\":\"\(record.code.name)\"")
             for (name, text) in texts(record) where !text.isEmpty {
                 sink.append(",\"\(name)\":")
@@ -119,7 +119,7 @@ enum RequestPage {
             sink.append("</div><small>")
             let longest = steps.filter { $0.nanoseconds > 0 }.sorted { $0.nanoseconds > $1.nanoseconds }.prefix(3)
             sink.append(longest.map { "\($0.step.name) \(Nanoseconds(Int64(clamping: $0.nanoseconds)))" }.joined(separator: ", "))
-            sink.append("</small><td>\(escaped(record.method))")
+            sink.append("</small><td>\(escaped(record.method.path))")
             if record.code != .ok { sink.append("<br><span class=\"bad\">\(record.code.name): \(escaped(record.message))</span>") }
             sink.append("<td class=\"k\">\(escaped(String(decoding: record.key, as: UTF8.self)))<br><small>\(escaped(record.resource))</small>")
             let client = [record.user, record.commonName, record.remote ?? "", record.userAgent].filter { !$0.isEmpty }

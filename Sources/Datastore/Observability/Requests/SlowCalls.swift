@@ -44,6 +44,13 @@ extension Node {
         if let known = RequestNotes.of(call) {
             notes = known
         } else {
+            guard loops[call.loop.index].slowReads.admits(at: now) else {
+                if took > requests.slowApplyNanoseconds {
+                    metrics.server.slowApplies.increment()
+                    requests.gaveUpLine()
+                }
+                return
+            }
             notes = RequestNotes()
             call.withRecord { $0.notes = notes }
         }

@@ -9,8 +9,9 @@ enum TraceLine {
     static let thresholdNanoseconds: UInt64 = 100_000_000
 
     /// The fields of the line; nil where etcd writes none.
-    static func fields(_ record: RequestRecord, id: Int64) -> [LogField]? {
-        guard let description = record.description, let operation = description.operation, record.code == .ok else { return nil }
+    static func fields(_ record: RequestRecord, id: () -> Int64) -> [LogField]? {
+        guard let description = record.description, let operation = description.operation, record.code == .ok, !description.isStream
+        else { return nil }
         let span = record.span
         // etcd's clock stops when the answer is handed to gRPC.
         let duration = span.elapsed(.encoded) ?? record.nanoseconds
@@ -47,14 +48,32 @@ enum TraceLine {
         for step in steps {
             guard let end = step.end else { continue }
             let took = end > last ? end - last : 0
-            if took > threshold { texts.append("'\(step.text)'  (duration: \(Nanoseconds(Int64(clamping: took))))") }
+            if took > threshold { texts.append(Self.step(step.text, took)) }
             last = max(last, end)
         }
-        return [
-            .int("trace_id", id), .string("operation", operation.trace),
+        return line(id(), operation.trace, detail, start: record.start, duration, texts)
+    }
+
+    /// Of a question to the quorum that linearizable reads waited for; with all of its steps. Moments are monotonic nanoseconds.
+    static func readLoop(index: UInt64, applied: UInt64, asked: UInt64, confirmed: UInt64, ended: UInt64) -> [LogField] {
+        let duration = ended &- asked
+        let answered = confirmed > asked ? confirmed - asked : 0
+        let steps = [("read index received", answered), ("applied index is now lower than readState.Index", duration - min(duration, answered))]
+        return line(
+            Int64(Int32.random(in: 0 ... .max)), "linearizableReadLoop", [("readStateIndex", "\(index)"), ("appliedIndex", "\(applied)")],
+            start: Int64(clamping: WallClock.nanoseconds()) - Int64(clamping: duration), duration, steps.map(step))
+    }
+
+    private static func step(_ text: String, _ took: UInt64) -> String { "'\(text)'  (duration: \(Nanoseconds(Int64(clamping: took))))" }
+
+    private static func line(
+        _ id: Int64, _ operation: String, _ detail: [(name: String, value: String)], start: Int64, _ duration: UInt64, _ steps: [String]
+    ) -> [LogField] {
+        [
+            .int("trace_id", id), .string("operation", operation),
             .string("detail", "{" + detail.map { "\($0.name):\($0.value); " }.joined() + "}"), .duration("duration", duration),
-            .time("start", unixNanoseconds: record.start), .time("end", unixNanoseconds: record.start + Int64(clamping: duration)),
-            .strings("steps", texts), .int("step_count", texts.count),
+            .time("start", unixNanoseconds: start), .time("end", unixNanoseconds: start + Int64(clamping: duration)),
+            .strings("steps", steps), .int("step_count", steps.count),
         ]
     }
 }

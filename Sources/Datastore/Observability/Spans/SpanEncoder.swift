@@ -1,38 +1,42 @@
-// OTLP: the few messages of opentelemetry.proto.collector.trace.v1 that a server of spans needs, written with our own protobuf writer.
+// The spans of requests as OTLP has them.
 
 import DatastoreTracing
+import SpanExport
 import Wire
 
 /// Encodes records as `ExportTraceServiceRequest`: for each call a server span, below it the operation as etcd names it, below that
 /// the request's steps.
-struct SpanEncoder {
+struct SpanEncoder: Sendable {
     let serviceName: String
     let instanceID: String
     /// Where span identifiers come from.
-    var random: () -> UInt64
-
-    private enum Kind: UInt64 { case `internal` = 1, server = 2 }
+    let random: @Sendable () -> UInt64
 
     /// Writes one request; returns how many spans it has.
-    func encode(_ records: [RequestRecord], to sink: ByteSink) -> Int {
+    func encode(_ work: [TracedWork], to sink: ByteSink) -> Int {
         var spans = 0
-        sink.message(1) { sink in
-            sink.message(1) { resource in
-                attribute(SpanAttribute("service.name", serviceName), 1, resource)
-                if !instanceID.isEmpty { attribute(SpanAttribute("service.instance.id", instanceID), 1, resource) }
-                attribute(SpanAttribute("service.version", Version.server), 1, resource)
-                attribute(SpanAttribute("telemetry.sdk.language", "swift"), 1, resource)
-                attribute(SpanAttribute("telemetry.sdk.name", "martlet"), 1, resource)
-            }
-            sink.message(2) { scope in
-                scope.message(1) {
-                    $0.field(1, "go.etcd.io/etcd")
-                    $0.field(2, Version.server)
+        sink.resourceSpans(
+            service: serviceName, instance: instanceID, version: Version.server, sdk: "martlet", scope: ("go.etcd.io/etcd", Version.server)
+        ) { scope in
+            for one in work {
+                switch one {
+                case .request(let record): spans += encode(record, to: scope)
+                case .operation(let operation):
+                    spans += 1
+                    encode(operation, to: scope)
                 }
-                for record in records { spans += encode(record, to: scope) }
             }
         }
         return spans
+    }
+
+    private func encode(_ operation: TracedOperation, to scope: ByteSink) {
+        scope.message(2) { span in
+            span.spanHead(
+                operation.trace, id: random() | 1, parent: operation.trace.span, name: operation.name, .internal, start: operation.start,
+                end: operation.end)
+            for each in operation.attributes { attribute(each, 9, span) }
+        }
     }
 
     private func encode(_ record: RequestRecord, to scope: ByteSink) -> Int {
@@ -41,10 +45,11 @@ struct SpanEncoder {
         let end = start &+ record.nanoseconds
         var count = 1
         scope.message(2) { span in
-            head(trace, trace.span, parent: trace.parent, "\(record.service)/\(record.name)", .server, start, end, span)
+            span.spanHead(
+                trace, id: trace.span, parent: trace.parent, name: "\(record.method.service)/\(record.method.name)", .server, start: start, end: end)
             attribute(SpanAttribute("rpc.system", "grpc"), 9, span)
-            attribute(SpanAttribute("rpc.service", record.service), 9, span)
-            attribute(SpanAttribute("rpc.method", record.name), 9, span)
+            attribute(SpanAttribute("rpc.service", record.method.service), 9, span)
+            attribute(SpanAttribute("rpc.method", record.method.name), 9, span)
             attribute(SpanAttribute("rpc.grpc.status_code", Int64(record.code.rawValue)), 9, span)
             if let remote = record.remote, let colon = remote.lastIndex(of: ":") {
                 attribute(SpanAttribute("network.peer.address", String(remote[..<colon])), 9, span)
@@ -67,7 +72,7 @@ struct SpanEncoder {
             count += 1
             let offset = record.span.elapsed(.encoded) ?? record.nanoseconds
             scope.message(2) { span in
-                head(trace, parent, parent: trace.span, operation.span, .internal, start, start &+ offset, span)
+                span.spanHead(trace, id: parent, parent: trace.span, name: operation.span, .internal, start: start, end: start &+ offset)
                 for each in record.description!.attributes { attribute(each, 9, span) }
             }
         }
@@ -78,55 +83,20 @@ struct SpanEncoder {
             let isAfter = step == .flowControlWait || step == .flushed
             count += 1
             scope.message(2) { span in
-                head(trace, random() | 1, parent: isAfter ? trace.span : parent, step.name, .internal, start &+ last, start &+ until, span)
+                span.spanHead(
+                    trace, id: random() | 1, parent: isAfter ? trace.span : parent, name: step.name, .internal, start: start &+ last,
+                    end: start &+ until)
             }
             last = until
         }
         return count
     }
 
-    private func head(
-        _ trace: TraceContext, _ id: UInt64, parent: UInt64, _ name: String, _ kind: Kind, _ start: UInt64, _ end: UInt64, _ span: ByteSink
-    ) {
-        span.tag(1, .bytes)
-        span.varint(16)
-        bigEndian(trace.traceHigh, span)
-        bigEndian(trace.traceLow, span)
-        span.tag(2, .bytes)
-        span.varint(8)
-        bigEndian(id, span)
-        span.field(3, trace.state)
-        if parent != 0 {
-            span.tag(4, .bytes)
-            span.varint(8)
-            bigEndian(parent, span)
-        }
-        span.field(5, name)
-        span.field(6, kind.rawValue)
-        fixed(7, start, span)
-        fixed(8, end, span)
-    }
-
-    private func bigEndian(_ value: UInt64, _ sink: ByteSink) {
-        withUnsafeBytes(of: value.bigEndian) { sink.append($0) }
-    }
-
-    private func fixed(_ field: Int, _ value: UInt64, _ sink: ByteSink) {
-        sink.tag(field, .fixed64)
-        withUnsafeBytes(of: value.littleEndian) { sink.append($0) }
-    }
-
     private func attribute(_ attribute: SpanAttribute, _ field: Int, _ sink: ByteSink) {
-        sink.message(field) { pair in
-            pair.field(1, attribute.name)
-            pair.message(2) { value in
-                // A value of zero is written too: it says which kind of value it is.
-                switch attribute.value {
-                case .text(let text): value.always(1, text)
-                case .boolean(let flag): value.always(2, flag ? 1 : 0)
-                case .number(let number): value.always(3, UInt64(bitPattern: number))
-                }
-            }
+        switch attribute.value {
+        case .text(let text): sink.attribute(field, attribute.name, text)
+        case .boolean(let flag): sink.attribute(field, attribute.name, flag)
+        case .number(let number): sink.attribute(field, attribute.name, number)
         }
     }
 
@@ -134,10 +104,7 @@ struct SpanEncoder {
     private func status(_ record: RequestRecord, _ span: ByteSink) {
         switch record.code {
         case .unknown, .deadlineExceeded, .unimplemented, .internal, .unavailable, .dataLoss:
-            span.message(15) {
-                $0.field(2, record.message)
-                $0.field(3, 2 as UInt64)
-            }
+            span.spanStatus(isError: true, record.message)
         default: break
         }
     }

@@ -1,35 +1,55 @@
 // The trace that a request belongs to, as W3C's `traceparent` carries it, and whether a request is sampled.
 
-import Wire
-
 /// One sampled request in its trace.
-struct TraceContext: Sendable, Equatable {
-    var traceHigh: UInt64
-    var traceLow: UInt64
+public struct TraceContext: Sendable, Equatable {
+    public var traceHigh: UInt64
+    public var traceLow: UInt64
     /// The caller's span; 0 when the request begins the trace.
-    var parent: UInt64
+    public var parent: UInt64
     /// The span of this call.
-    var span: UInt64
+    public var span: UInt64
     /// The caller's `tracestate`, handed on as it came.
-    var state = ""
+    public var state = ""
 
-    var traceIDText: String { Self.hexadecimal(traceHigh) + Self.hexadecimal(traceLow) }
+    public init(traceHigh: UInt64, traceLow: UInt64, parent: UInt64, span: UInt64, state: String = "") {
+        self.traceHigh = traceHigh
+        self.traceLow = traceLow
+        self.parent = parent
+        self.span = span
+        self.state = state
+    }
 
-    static func hexadecimal(_ value: UInt64) -> String {
+    public var traceIDText: String { Self.hexadecimal(traceHigh) + Self.hexadecimal(traceLow) }
+
+    public static func hexadecimal(_ value: UInt64) -> String {
         let digits = String(value, radix: 16)
         return String(repeating: "0", count: 16 - digits.utf8.count) + digits
     }
 }
 
 /// A caller's `traceparent`.
-struct TraceParent: Equatable {
-    let traceHigh: UInt64
-    let traceLow: UInt64
-    let span: UInt64
-    let isSampled: Bool
+public struct TraceParent: Equatable, Sendable {
+    public let traceHigh: UInt64
+    public let traceLow: UInt64
+    public let span: UInt64
+    public let isSampled: Bool
+
+    /// What a caller with this context sends.
+    public init(traceHigh: UInt64, traceLow: UInt64, span: UInt64, isSampled: Bool) {
+        self.traceHigh = traceHigh
+        self.traceLow = traceLow
+        self.span = span
+        self.isSampled = isSampled
+    }
+
+    /// The header's value.
+    public var text: String {
+        let trace = TraceContext.hexadecimal(traceHigh) + TraceContext.hexadecimal(traceLow)
+        return "00-\(trace)-\(TraceContext.hexadecimal(span))-\(isSampled ? "01" : "00")"
+    }
 
     /// Nil for what is none: the header is ignored then, as the specification has it.
-    init?(_ bytes: UnsafeRawBufferPointer) {
+    public init?(_ bytes: UnsafeRawBufferPointer) {
         // 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
         guard bytes.count >= 55, bytes[2] == Self.dash, bytes[35] == Self.dash, bytes[52] == Self.dash,
             let version = Self.number(bytes[0..<2]), version != 0xff,
@@ -60,16 +80,16 @@ struct TraceParent: Equatable {
 }
 
 /// Decides as OpenTelemetry's parent-based sampler with a ratio for roots does.
-struct TraceSampler: Sendable {
+public struct TraceSampler: Sendable {
     /// Roots are sampled when 63 bits of their ID are below this.
     let bound: UInt64
 
-    init(perMillion: Int64) {
+    public init(perMillion: Int64) {
         bound = perMillion >= 1_000_000 ? .max : UInt64(max(0, perMillion)) * ((1 << 63) / 1_000_000)
     }
 
     /// - Parameter random: asked for identifiers.
-    func sample(parent: TraceParent?, random: () -> UInt64) -> TraceContext? {
+    public func sample(parent: TraceParent?, random: () -> UInt64) -> TraceContext? {
         func identifier() -> UInt64 {
             while true {
                 let value = random()
