@@ -132,7 +132,7 @@ final class ClientStatistics: Sendable {
             }
         }
         family("martlet_client_requests_total", "Calls begun, by client.", .counter, .requests)
-        family("martlet_client_errors_total", "Calls that ended with an error other than a cancel, by client.", .counter, .errors, showsZero: false)
+        family("martlet_client_errors_total", "Calls that ended with an error other than a cancel, by client.", .counter, .errors)
         family("martlet_client_received_bytes_total", "Bytes of messages received, by client.", .counter, .receivedBytes)
         family("martlet_client_sent_bytes_total", "Bytes of messages sent, by client.", .counter, .sentBytes)
         family("martlet_client_open_calls", "Calls in progress, watch streams among them, by client.", .gauge, .openCalls, showsZero: false)
