@@ -83,7 +83,7 @@ enum RequestPage {
         h1{font-size:1.3em} h2{font-size:1.1em;margin:1.5em 0 .4em}
         table{border-collapse:collapse;width:100%} th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #e3e8ee;vertical-align:top}
         th{color:#5a6b7d;font-weight:600} td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-        td.k{word-break:break-all} .bar{display:flex;height:.8em;width:16em;background:#e9eef3;margin:.3em 0}
+        td.k{overflow-wrap:anywhere;min-width:14em} .bar{display:flex;height:.8em;width:16em;background:#e9eef3;margin:.3em 0}
         .bar i{display:block;height:100%} small{color:#5a6b7d} .bad{color:#b3261e}
         .s0{background:#9aa9b8}.s1{background:#7b61c9}.s2{background:#5b8def}.s3{background:#3fb1c4}.s4{background:#d9534f}.s5{background:#f0a33b}
         .s6{background:#58b368}.s7{background:#2f9e8f}.s8{background:#86c06b}.s9{background:#c75b9b}.s10{background:#c9b458}
@@ -107,7 +107,10 @@ enum RequestPage {
         sink.append("<h2>\(title)</h2><table><tr><th>Start<th>Took<th>Steps<th>Method<th>Key<th>Client<th>Revision<th>Bytes in, out</tr>\n")
         for entry in entries {
             let record = entry.record
-            sink.append("<tr><td class=\"n\">\(timestampText(record.start))<td class=\"n\">\(Nanoseconds(Int64(clamping: record.nanoseconds)))<td><div class=\"bar\">")
+            let start = timestampText(record.start)
+            // Milliseconds of the day; the whole moment is behind it.
+            let time = start.split(separator: "T").last.map { $0.prefix(12) } ?? ""
+            sink.append("<tr><td class=\"n\" title=\"\(start)\">\(time)<td class=\"n\">\(rounded(record.nanoseconds))<td><div class=\"bar\">")
             let total = Double(max(1, record.nanoseconds))
             let steps = record.span.steps
             for step in steps {
@@ -118,15 +121,24 @@ enum RequestPage {
             }
             sink.append("</div><small>")
             let longest = steps.filter { $0.nanoseconds > 0 }.sorted { $0.nanoseconds > $1.nanoseconds }.prefix(3)
-            sink.append(longest.map { "\($0.step.name) \(Nanoseconds(Int64(clamping: $0.nanoseconds)))" }.joined(separator: ", "))
-            sink.append("</small><td>\(escaped(record.method.path))")
+            sink.append(longest.map { "\($0.step.name) \(rounded($0.nanoseconds))" }.joined(separator: ", "))
+            let service = record.method.service.split(separator: ".").last ?? ""
+            sink.append("</small><td title=\"\(escaped(record.method.path))\">\(escaped("\(service)/\(record.method.name)"))")
             if record.code != .ok { sink.append("<br><span class=\"bad\">\(record.code.name): \(escaped(record.message))</span>") }
             sink.append("<td class=\"k\">\(escaped(String(decoding: record.key, as: UTF8.self)))<br><small>\(escaped(record.resource))</small>")
-            let client = [record.user, record.commonName, record.remote ?? "", record.userAgent].filter { !$0.isEmpty }
-            sink.append("<td class=\"k\">\(client.map(escaped).joined(separator: "<br>"))")
+            let agent = String(record.userAgent.prefix { $0 != " " })
+            let client = [record.user, record.commonName, record.remote ?? "", agent].filter { !$0.isEmpty }
+            sink.append("<td class=\"k\" title=\"\(escaped(record.userAgent))\">\(client.map(escaped).joined(separator: "<br>"))")
             sink.append("<td class=\"n\">\(record.revision > 0 ? "\(record.revision)" : "")<td class=\"n\">\(record.requestBytes), \(record.answerBytes)</tr>\n")
         }
         sink.append("</table>\n" as StaticString)
+    }
+
+    /// With three digits that count: what is told to the nanosecond reads badly.
+    private static func rounded(_ nanoseconds: UInt64) -> String {
+        var unit: UInt64 = 1
+        while nanoseconds / unit >= 1_000 { unit *= 10 }
+        return "\(Nanoseconds(Int64(clamping: nanoseconds / unit * unit)))"
     }
 
     private static func escaped(_ text: String) -> String {
