@@ -31,6 +31,18 @@ import Wire
         #expect(found5.map(\.start) == [3])
     }
 
+    @Test func roundsSayWhenTheyWereAskedAndAnswered() {
+        var waiters = ReadWaiters()
+        let first = waiters.add([probe(5), probe(9)])!
+        let second = waiters.add([probe(11)])!
+        waiters.confirm(ReadWaiters.encode(first), index: 7, at: 30)
+        waiters.confirm(ReadWaiters.encode(second), index: 9, at: 31)
+        #expect(waiters.takeReady(applied: 7).count == 2)
+        #expect(waiters.served.map { [$0.index, $0.asked, $0.confirmed] } == [[7, 5, 30]])
+        #expect(waiters.takeReady(applied: 9).count == 1)
+        #expect(waiters.served.map { [$0.index, $0.asked, $0.confirmed] } == [[9, 11, 31]])
+    }
+
     @Test func foreignContextsAreNothing() {
         var waiters = ReadWaiters()
         let context = waiters.add([probe(1)])!
