@@ -66,7 +66,6 @@ extension BenchTool {
         var best: RunReport?
         var last = RunReport(benchmark: "capacity of \(plan.name)")
         let startedAt = Processor.wallNanoseconds()
-        var processor = 0.0
         var seconds = 0.0
         while case .measure(let rate) = search.next, !Interrupt.isAsked {
             var settings = plan.settings
@@ -79,7 +78,6 @@ extension BenchTool {
             let report = try await tool.measure(plan, settings, inner)
             last = report
             seconds += report.seconds
-            processor += report.processorSeconds
             if report.failure != nil || report.wasInterrupted { break }
             let verdict = Self.judge(report, rate, objective)
             search.took(isGood: verdict == nil)
@@ -110,7 +108,8 @@ extension BenchTool {
         report.rate = search.good ?? 0
         report.startedAt = startedAt
         report.seconds = seconds
-        report.processorSeconds = processor
+        // As the operations: those of the best step.
+        report.processorSeconds = best?.processorSeconds ?? 0
         report.wasInterrupted = Interrupt.isAsked
         report.failure = last.failure
         if let good = search.good {
@@ -124,7 +123,8 @@ extension BenchTool {
 
     /// Why a step is not good; nil when it is.
     static func judge(_ report: RunReport, _ rate: Double, _ objective: Objective) -> String? {
-        if report.errors > 0 { return "errors" }
+        let errors = report.sections.flatMap { $0.recorder.errors }
+        if let most = errors.max(by: { ($0.value, $1.key) < ($1.value, $0.key) }) { return "errors: \(most.key)" }
         let calls = report.sections.filter { !$0.isExtra && $0.recorder.name != "watch-event" }
         // Rare kinds of calls say nothing about their tail.
         for section in calls where section.recorder.latencies.count >= 100 || calls.count == 1 {
