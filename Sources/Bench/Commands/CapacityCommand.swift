@@ -113,7 +113,9 @@ extension BenchTool {
         report.wasInterrupted = Interrupt.isAsked
         report.failure = last.failure
         if let good = search.good {
-            let end = search.bad == nil ? " (no limit was found below --most)" : ""
+            // Nothing is said of what was not tried.
+            let isWhole = report.failure == nil && !report.wasInterrupted
+            let end = !isWhole ? ", as far as it went" : search.bad == nil ? " (no limit was found below --most)" : ""
             report.notes = ["\(plan.name) \(objective) up to \(NumberFormat.count(good))/s\(end)"]
         } else if report.failure == nil, !report.wasInterrupted {
             report.notes = ["\(plan.name): \(objective) was not kept at any rate"]

@@ -77,8 +77,9 @@ extension BenchTool {
             }
             func row(_ figure: String, _ show: (Double) -> String, _ value: (ReportSection) -> Double) {
                 let values = medians(value)
-                let ratio = values[0] > 0 ? NumberFormat.fixed(values[1] / values[0], 2) : "–"
-                table.rows.append([name, figure, show(values[0]), show(values[1]), ratio])
+                let isThere = results.map { $0.contains { $0.sections.contains { $0.recorder.name == name } } }
+                let ratio = values[0] > 0 && isThere[1] ? NumberFormat.fixed(values[1] / values[0], 2) : "–"
+                table.rows.append([name, figure, isThere[0] ? show(values[0]) : "–", isThere[1] ? show(values[1]) : "–", ratio])
             }
             row("calls/s", NumberFormat.count) { $0.rate }
             row("mean", NumberFormat.time) { $0.recorder.latencies.mean }
