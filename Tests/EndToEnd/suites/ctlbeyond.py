@@ -202,7 +202,7 @@ class Discovery(Case):
                 def both(*arguments):
                     answers = []
                     for tool in (self.reference, self.ours):
-                        done = run(names.command([tool, "--command-timeout", "4s", *arguments]), env={"PATH": os.environ["PATH"]})
+                        done = run(names.command([tool, "--command-timeout", "3s", *arguments]), env={"PATH": os.environ["PATH"]})
                         lines = [line for line in done.stderr.splitlines() if line and not line.startswith("{")]
                         answers.append((done.returncode, done.stdout, lines))
                     return answers
