@@ -31,7 +31,7 @@ def counters(server):
 def one(flags, generator, directory, options):
     log = directory / "log"
     log.unlink(missing_ok=True)
-    with Server(*flags, f"--log-outputs={log}", work=directory, data_dir=directory / "data") as server:
+    with Server(*flags, f"--log-outputs={log},stderr", work=directory, data_dir=directory / "data") as server:
         load = measure.Generator(generator, server)
         load.run("put", connections=10, streams=10, requests=2_000, keys=2_000)
         before = log.read_bytes().count(b"\n") if log.exists() else 0
