@@ -43,8 +43,6 @@ public final class ClientConnection: ChannelInboundHandler, @unchecked Sendable 
     public internal(set) var hasSettings = false
     @exclusivity(unchecked) var isGranting = true
     var ungranted: [Int32: Int] = [:]
-    /// Pings acknowledged by the server.
-    public internal(set) var pingsAcknowledged = 0
     /// When bytes last came, in monotonic nanoseconds; at first when the connection was made.
     @exclusivity(unchecked) public private(set) var lastRead = monotonicNanoseconds()
     /// What calls in progress are told when the connection closes.

@@ -39,10 +39,6 @@ enum NGHTTP2Client {
                 frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0
             {
                 connection(user)._withUnsafeGuaranteedRef { $0.onSettings() }
-            } else if frame.pointee.hd.type == UInt8(NGHTTP2_PING.rawValue),
-                frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
-            {
-                connection(user)._withUnsafeGuaranteedRef { $0.pingsAcknowledged += 1 }
             }
             return 0
         }
