@@ -93,6 +93,30 @@ import Wire
         #expect(lenient.count < 20 && lenient == Array(1...Int64(lenient.count)))
     }
 
+    @Test func aSegmentMayBeCutShorterThanItsHeader() throws {
+        let system = SimulatedFileSystem(seed: 1)
+        let store = try MiniStore(system, segmentBytes: 1 << 20)
+        for index in 1...20 as ClosedRange<UInt64> { store.apply(.put(key: 1, size: 100), index: index) }
+        try store.log.flush()
+        try store.log.sync()
+        try store.checkpoint()
+        store.log.close()
+        let path = try #require(try system.list("/store").first { $0.hasSuffix(".seg") }.map { "/store/" + $0 })
+        let file = try system.open(path, .readWrite)
+        for length in (0...128 as ClosedRange<UInt64>).reversed() {
+            try file.truncate(to: length)
+            #expect(throws: StorageError.self, "\(length) bytes") { try RevisionLogReader("/store", in: system) }
+            let reader = try RevisionLogReader("/store", in: system, isLenient: true)
+            #expect(!reader.problems.isEmpty)
+            var found = 0
+            try reader.forEach { _ in
+                found += 1
+                return true
+            }
+            #expect(found <= 1, "\(length) bytes")
+        }
+    }
+
     @Test func noLog() {
         let system = SimulatedFileSystem(seed: 1)
         #expect(throws: StorageError.self) { try RevisionLogReader("/store", in: system) }

@@ -14,11 +14,12 @@ struct FrameScanner {
     /// Offset in the file of the buffer's first byte.
     private var bufferStart: UInt64
 
+    /// - Parameter end: may lie before `offset`, in a file that was cut short: then there is no frame.
     init(_ file: any File, segment: UInt32, from offset: UInt64, end: UInt64) {
         self.file = file
         self.segment = segment
         self.offset = offset
-        self.end = end
+        self.end = max(offset, end)
         bufferStart = offset
     }
 
